@@ -1,0 +1,160 @@
+"""The engine: a bounded pool of connections that never wait for ever (DG4, DG5).
+
+An engine belongs to one process: make it after the fork, never at import.
+"""
+
+import os
+import select
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Final
+
+import psycopg2
+import structlog
+from psycopg2 import extensions
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import exc as sa
+
+from db.errors import DatabaseUnavailable, PoolExhausted
+from db.settings import DatabaseSettings
+
+log = structlog.get_logger(__name__)
+
+POOL_WAIT: Final = timedelta(seconds=10)
+IDLE: Final = timedelta(seconds=30)
+STATEMENT_TIMEOUT: Final = timedelta(seconds=30)
+ANSWER_TIMEOUT: Final = timedelta(seconds=5)
+"""A frozen server holds a client past every time-out that the server itself keeps."""
+RETRIES: Final = 3
+
+
+class _Connection(extensions.connection):
+    """A libpq connection that knows how long it may wait for the server."""
+
+    answer_timeout = ANSWER_TIMEOUT.total_seconds()
+
+
+def _wait(connection: Any) -> None:
+    """Let libpq wait for its socket, but not for ever. psycopg2 discards the connection then."""
+    deadline = time.monotonic() + getattr(
+        connection, "answer_timeout", ANSWER_TIMEOUT.total_seconds()
+    )
+    while True:
+        state = connection.poll()
+        if state == extensions.POLL_OK:
+            return
+        poller = select.poll()
+        poller.register(
+            connection.fileno(), select.POLLIN if state == extensions.POLL_READ else select.POLLOUT
+        )
+        left = deadline - time.monotonic()
+        if left <= 0 or not poller.poll(left * 1000):
+            raise psycopg2.OperationalError("the server did not answer in time")
+
+
+class Database:
+    """A process's access to Postgres.
+
+    `answer_timeout` bounds every wait for the server; a report may want more than the default.
+    """
+
+    def __init__(
+        self, settings: DatabaseSettings, *, answer_timeout: timedelta = ANSWER_TIMEOUT
+    ) -> None:
+        class Patient(_Connection):
+            pass
+
+        Patient.answer_timeout = answer_timeout.total_seconds()
+        extensions.set_wait_callback(_wait)
+        self._max_connections = settings.database_max_connections
+        self._url = settings.url
+        self._engine = create_engine(
+            settings.url,
+            pool_size=settings.database_max_connections,
+            max_overflow=0,
+            pool_timeout=POOL_WAIT.total_seconds(),
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args={
+                "connection_factory": Patient,
+                "application_name": f"video-bot {os.getpid()}",
+                "options": f"-c statement_timeout={_ms(STATEMENT_TIMEOUT)}"
+                f" -c idle_session_timeout={_ms(IDLE)} -c timezone=UTC",
+            },
+        )
+        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    def __str__(self) -> str:
+        """Where it is, without the password."""
+        return self._url.set(drivername="postgresql").render_as_string(hide_password=True)
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A connection in a transaction that is committed on leaving, or rolled back.
+
+        Raises DatabaseUnavailable, or PoolExhausted after 10 s without a free connection.
+        """
+        with self._translated(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def autocommit(self) -> Iterator[Connection]:
+        """A connection whose every statement stands for itself; raises as :meth:`begin` does."""
+        with self._translated(), self._autocommit.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.TimeoutError:
+            log.warning("database_pool_exhausted", max_connections=self._max_connections)
+            raise PoolExhausted(
+                f"All {self._max_connections} database connections of this process are in use and "
+                f"none came free in {POOL_WAIT.seconds} s; DATABASE_MAX_CONNECTIONS sets how many"
+            ) from None
+        except (sa.OperationalError, sa.InterfaceError) as error:
+            raise DatabaseUnavailable(_first_line(error)) from error
+
+
+def connect_at_startup(settings: DatabaseSettings) -> Database:
+    """The database, once it answers. It is asked four times, with 1, 2 and 4 s between (DG4).
+
+    Raises DatabaseUnavailable with the reason when it does not.
+    """
+    database = Database(settings)
+    log.info(
+        "database_connecting",
+        address=str(database),
+        max_connections=settings.database_max_connections,
+    )
+    for retry in range(RETRIES + 1):
+        try:
+            with database.autocommit() as connection:
+                connection.execute(text("SELECT 1"))
+        except DatabaseUnavailable as error:
+            if retry == RETRIES:
+                database.close()
+                raise DatabaseUnavailable(
+                    f"Database connection failed: {error} ({database}, {RETRIES} retries)"
+                ) from None
+            log.warning("database_unreachable", reason=str(error), next_try_seconds=2**retry)
+            time.sleep(2**retry)
+        else:
+            return database
+    raise AssertionError("unreachable")
+
+
+def _ms(duration: timedelta) -> int:
+    return round(duration / timedelta(milliseconds=1))
+
+
+def _first_line(error: sa.DBAPIError) -> str:
+    """The driver's reason in one line; libpq's never holds the password."""
+    return (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]

@@ -1,0 +1,40 @@
+"""What can go wrong between us and Postgres, in a few errors of our own."""
+
+from uuid import UUID
+
+from db.states import Status
+
+
+class DatabaseError(Exception):
+    """Any of the errors below. The message is for operators, never for users (DG6)."""
+
+
+class DatabaseUnavailable(DatabaseError):
+    """Postgres cannot be reached or did not answer in time. Transient: trying again may help."""
+
+
+class PoolExhausted(DatabaseUnavailable):
+    """Every connection of this process is in use and none came free in time (DG5)."""
+
+
+class RequestNotFound(DatabaseError):
+    """There is no request with this id."""
+
+    def __init__(self, request_id: UUID) -> None:
+        super().__init__(f"There is no request {request_id}")
+
+
+class InvalidStatusTransition(DatabaseError):
+    """A move that the state machine does not know (RT2). Nothing was written."""
+
+    def __init__(self, request_id: UUID, old: Status, new: Status) -> None:
+        super().__init__(f"Invalid status transition: {old} to {new} (request {request_id})")
+        self.old = old
+        self.new = new
+
+
+class ClaimLost(DatabaseError):
+    """The request waits for its start, but the caller's claim to start it does not stand."""
+
+    def __init__(self, request_id: UUID) -> None:
+        super().__init__(f"The claim to start request {request_id} does not stand")

@@ -1,0 +1,169 @@
+"""What the statements of this package take and return: frozen records, no behaviour to speak of."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from db.states import Status
+
+
+@dataclass(frozen=True, slots=True)
+class NewRequest:
+    """A request before there is a row of it: who asks, where, and for what (RT1)."""
+
+    id: UUID
+    user_id: str
+    guild_id: str
+    channel_id: str
+    prompt: str
+    duration_seconds: int = 4
+    aspect_ratio: str = "16:9"
+    resolution: str = "720p"
+    generate_audio: bool = True
+    provider: str | None = None
+    model: str | None = None
+    #: Dollars.
+    cost_usd: Decimal | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        """What was asked for beside the prompt, as the log tells it (LG1)."""
+        return {
+            "duration_seconds": self.duration_seconds,
+            "aspect_ratio": self.aspect_ratio,
+            "resolution": self.resolution,
+            "generate_audio": self.generate_audio,
+        }
+
+    def as_row(self) -> dict[str, Any]:
+        """The columns of ``video_requests`` that it fills, ready for JSON."""
+        return {
+            column: str(value) if isinstance(value, UUID | Decimal) else value
+            for column, value in asdict(self).items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One row of ``video_requests``, column by column."""
+
+    id: UUID
+    user_id: str
+    guild_id: str
+    channel_id: str
+    prompt: str
+    duration_seconds: int
+    aspect_ratio: str
+    resolution: str
+    generate_audio: bool
+    status: Status
+    operation_name: str | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    duration_ms: int | None
+    gcs_prefix: str | None
+    video_urls: Sequence[str] | None
+    error_message: str | None
+    provider: str | None
+    model: str | None
+    cost_usd: Decimal | None
+    counted: bool
+    error_code: str | None
+    claim: UUID | None
+    claimed_at: datetime | None
+    due_at: datetime | None
+    attempts: int
+    delivery_due_at: datetime | None
+    delivery_attempts: int
+    delivered_at: datetime | None
+
+    @property
+    def queueing_ms(self) -> int | None:
+        """Milliseconds from creation to start (RT5); None before the start."""
+        if self.started_at is None:
+            return None
+        return round((self.started_at - self.created_at) / timedelta(milliseconds=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One row of ``video_events``."""
+
+    id: int
+    request_id: UUID
+    event_type: str
+    event_data: dict[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A request whose time has come, as far as it takes to send it on its way."""
+
+    id: UUID
+    status: Status
+    is_claimed: bool
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How a user stands in the rolling 24 hours (RL2).
+
+    `used` counts the requests in the window. `oldest_at` is the one whose leaving frees the
+    next place, and `reset_at` the moment it does; both are None while nothing is used.
+    """
+
+    used: int
+    limit: int
+    oldest_at: datetime | None
+    reset_at: datetime | None
+
+    @property
+    def remaining(self) -> int:
+        """How many more requests are allowed now."""
+        return max(self.limit - self.used, 0)
+
+    @property
+    def wait_seconds(self) -> float:
+        """Seconds until another request is allowed; 0 when one is allowed now."""
+        if self.remaining or self.reset_at is None:
+            return 0.0
+        return max((self.reset_at - datetime.now(UTC)).total_seconds(), 0.0)
+
+    @property
+    def resets_in(self) -> str:
+        """``resets in 2h 15m``; rounded up, so that coming back then is not too early."""
+        if self.reset_at is None:
+            return "nothing to reset"
+        seconds = max((self.reset_at - datetime.now(UTC)).total_seconds(), 0.0)
+        hours, minutes = divmod(-int(-seconds // 60), 60)
+        return f"resets in {hours}h {minutes}m" if hours else f"resets in {minutes}m"
+
+
+class Outcome(StrEnum):
+    """How an admission ended."""
+
+    ADMITTED = "admitted"
+    EXISTS = "exists"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The answer to one request to be admitted (RL2): how it ended, and how the user stands now.
+
+    `limit` is None where the id existed, for then no limit was looked at.
+    """
+
+    outcome: Outcome
+    limit: RateLimit | None
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether there is a row to go on with."""
+        return self.outcome is not Outcome.REFUSED

@@ -1,0 +1,362 @@
+"""Every write to ``video_requests``: admission, the guarded transitions, claims and due times.
+
+A function takes the caller's connection and returns records; the caller owns the
+transaction. :func:`admit` alone wants a connection in autocommit, for its procedure takes
+its lock and its snapshot one after the other. Every time is the database's clock.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from sqlalchemy import (
+    Connection,
+    Interval,
+    RowMapping,
+    Uuid,
+    bindparam,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    true,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.sql import ColumnElement
+
+from db.errors import ClaimLost, InvalidStatusTransition, RequestNotFound
+from db.events import EventType
+from db.records import Admission, Due, NewRequest, Outcome, RateLimit, Request
+from db.states import Status, source_of
+from db.tables import video_events, video_requests
+
+log = structlog.get_logger(__name__)
+
+PROMPT_EXCERPT: Final = 50
+"""Characters of a prompt that a log may show, and never more (LG1)."""
+
+c = video_requests.c
+ONGOING: Final = c.status.in_([Status.PENDING, Status.GENERATING])
+
+_ADMIT = text(
+    """
+    CALL admit_video_request(
+      jsonb_populate_record(NULL::video_requests, :request),
+      :daily_limit,
+      :lease
+    )
+    """
+).bindparams(bindparam("request", type_=JSONB), bindparam("lease", type_=Interval))
+
+
+def admit(conn: Connection, new: NewRequest, *, daily_limit: int, lease: timedelta) -> Admission:
+    """Create the row of `new` with its event, unless its user's limit is reached (RL1).
+
+    An id that is known is answered before any limit, and the existing request stands (RT6).
+    `lease` is how long the one who admits has, before the sweeper takes the request up.
+    """
+    answer = conn.execute(
+        _ADMIT, {"request": new.as_row(), "daily_limit": daily_limit, "lease": lease}
+    ).one()
+    outcome = Outcome(answer.outcome)
+    if outcome is Outcome.EXISTS:
+        log.warning("request_exists", request_id=str(new.id), user_id=new.user_id)
+        return Admission(outcome, None)
+    limit = RateLimit(answer.used, daily_limit, answer.oldest_at, answer.reset_at)
+    if outcome is Outcome.REFUSED:
+        log.warning(
+            "rate_limit_reached",
+            user_id=new.user_id,
+            count=limit.used,
+            oldest_request=limit.oldest_at,
+            reset_at=limit.reset_at,
+        )
+    else:
+        log.info(
+            "request_created",
+            request_id=str(new.id),
+            user_id=new.user_id,
+            guild_id=new.guild_id,
+            prompt_length=len(new.prompt),
+            prompt=new.prompt[:PROMPT_EXCERPT],
+            parameters=new.parameters(),
+        )
+    return Admission(outcome, limit)
+
+
+def get(conn: Connection, request_id: UUID) -> Request | None:
+    """The request with this id."""
+    found = conn.execute(select(video_requests).where(c.id == request_id)).mappings().one_or_none()
+    return None if found is None else as_request(found)
+
+
+def claim(conn: Connection, request_id: UUID, claim: UUID, *, lease: timedelta) -> Request | None:
+    """Take the right to make the one paid call; None when it is not to be had (any more).
+
+    After `lease` the sweeper looks for what became of the call.
+    """
+    claimed = (
+        update(video_requests)
+        .where(c.id == request_id, c.status == Status.PENDING, c.claim.is_(None))
+        .values(
+            claim=claim,
+            claimed_at=func.now(),
+            due_at=func.now() + lease,
+            attempts=c.attempts + 1,
+        )
+        .returning(video_requests)
+    )
+    found = conn.execute(claimed).mappings().one_or_none()
+    return None if found is None else as_request(found)
+
+
+def release(conn: Connection, request_id: UUID, claim: UUID, *, due_in: timedelta) -> None:
+    """Give the right to the paid call back, because the call was certainly not taken."""
+    conn.execute(
+        update(video_requests)
+        .where(c.id == request_id, c.status == Status.PENDING, c.claim == claim)
+        .values(claim=None, claimed_at=None, due_at=func.now() + due_in)
+    )
+
+
+def take_up(
+    conn: Connection, request_ids: Collection[UUID], *, lease: timedelta
+) -> list[tuple[Request, timedelta]]:
+    """Those of the requests that have not ended, each with the time since its start or claim.
+
+    They are due again after `lease`, should this be the last that is heard of the caller, and
+    the attempt is counted until :func:`park` or a transition tells of progress. The time is
+    zero where nothing has been started or claimed.
+    """
+    age = func.now() - func.coalesce(c.started_at, c.claimed_at, func.now())
+    taken = (
+        update(video_requests)
+        .where(c.id.in_(request_ids), ONGOING)
+        .values(due_at=func.now() + lease, attempts=c.attempts + 1)
+        .returning(video_requests, age.label("age"))
+    )
+    rows = conn.execute(taken).mappings()
+    return [(as_request(found), found["age"]) for found in rows]
+
+
+def park(conn: Connection, delays: Mapping[UUID, timedelta], *, is_progress: bool) -> None:
+    """Have each request taken up again after its delay.
+
+    `is_progress` says that the attempt was a good one, and that there was no other before it.
+    """
+    if not delays:
+        return
+    ids = literal(list(delays), ARRAY(Uuid))
+    times = literal(list(delays.values()), ARRAY(Interval))
+    waiting = func.unnest(ids, times).table_valued("id", "delay", name="waiting").render_derived()
+    parked = update(video_requests).where(c.id == waiting.c.id, ONGOING)
+    attempts = {"attempts": 0} if is_progress else {}
+    conn.execute(parked.values(due_at=func.now() + waiting.c.delay, **attempts))
+
+
+def take_due(conn: Connection, *, limit: int, lease: timedelta) -> list[Due]:
+    """Up to `limit` requests whose time has come, the longest due first.
+
+    Nobody else gets them for the length of `lease`; rows that another sweep holds are passed.
+    """
+    due = (
+        select(c.id)
+        .where(ONGOING, c.due_at <= func.now())
+        .order_by(c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    rows = conn.execute(
+        update(video_requests)
+        .where(c.id == due.c.id)
+        .values(due_at=func.now() + lease)
+        .returning(c.id, c.status, c.claim.is_not(None).label("is_claimed"), c.attempts)
+    )
+    return [Due(row.id, Status(row.status), row.is_claimed, row.attempts) for row in rows]
+
+
+def start(
+    conn: Connection,
+    request_id: UUID,
+    claim: UUID,
+    *,
+    operation_name: str,
+    gcs_prefix: str,
+    due_in: timedelta,
+) -> Request:
+    """``pending → generating``: the provider has accepted. Fenced by the claim of the caller."""
+    return _move(
+        conn,
+        request_id,
+        Status.GENERATING,
+        fence=c.claim == claim,
+        started_at=func.now(),
+        operation_name=operation_name,
+        gcs_prefix=gcs_prefix,
+        due_at=func.now() + due_in,
+        attempts=0,
+    )
+
+
+def adopt(conn: Connection, request_id: UUID, *, gcs_prefix: str) -> Request:
+    """``pending → generating`` for a call of unknown outcome whose output has been found."""
+    return _move(
+        conn,
+        request_id,
+        Status.GENERATING,
+        fence=c.claim.is_not(None),
+        started_at=c.claimed_at,
+        gcs_prefix=gcs_prefix,
+        attempts=0,
+    )
+
+
+def complete(conn: Connection, request_id: UUID, video_urls: Sequence[str]) -> Request:
+    """``generating → completed``. The addresses do not expire (RT4)."""
+    return _end(conn, request_id, Status.COMPLETED, video_urls=list(video_urls))
+
+
+def fail(conn: Connection, request_id: UUID, *, code: str, message: str) -> Request:
+    """``generating → failed``. `message` is for the user, `code` for programs."""
+    return _end(conn, request_id, Status.FAILED, error_code=code, error_message=message)
+
+
+def time_out(conn: Connection, request_id: UUID, *, message: str) -> Request:
+    """``generating → timeout``."""
+    return _end(conn, request_id, Status.TIMEOUT, error_code="timeout", error_message=message)
+
+
+def refuse(
+    conn: Connection, request_id: UUID, *, code: str, message: str, claim: UUID | None = None
+) -> Request:
+    """``pending → generating → failed``, for what ends before it was started.
+
+    Fenced by `claim`; without one, by there being none. Wants a transaction of its caller's.
+    """
+    fence = c.claim.is_(None) if claim is None else c.claim == claim
+    _move(conn, request_id, Status.GENERATING, fence=fence, started_at=func.now())
+    return fail(conn, request_id, code=code, message=message)
+
+
+def give_up_search(conn: Connection, request_id: UUID, *, message: str) -> Request:
+    """``pending → generating → timeout``, for a call of unknown outcome that nothing came of.
+
+    It gives its place in the limits back. Wants a transaction of its caller's.
+    """
+    _move(
+        conn,
+        request_id,
+        Status.GENERATING,
+        fence=c.claim.is_not(None),
+        started_at=c.claimed_at,
+        counted=False,
+    )
+    return time_out(conn, request_id, message=message)
+
+
+def _end(conn: Connection, request_id: UUID, target: Status, **changes: Any) -> Request:
+    return _move(
+        conn,
+        request_id,
+        target,
+        completed_at=func.now(),
+        duration_ms=func.video_request_duration_ms(c.started_at, func.now()),
+        due_at=None,
+        **changes,
+    )
+
+
+def _move(
+    conn: Connection,
+    request_id: UUID,
+    target: Status,
+    *,
+    fence: ColumnElement[bool] | None = None,
+    **changes: Any,
+) -> Request:
+    """One guarded transition with its events, in one statement, or nothing at all (RT2).
+
+    A request that is already there is returned as it stands (RT3: the schema lets no state be
+    entered without its timestamps, so none can be missing).
+    """
+    source = source_of(target)
+    if source is None:
+        raise ValueError(f"No transition leads to {target}")
+    moved = (
+        update(video_requests)
+        .where(c.id == request_id, c.status == source, true() if fence is None else fence)
+        .values(status=target, **changes)
+        .returning(video_requests)
+        .cte("moved")
+    )
+    told = [(EventType.STATUS_CHANGED, func.jsonb_build_object("from", source, "to", target))]
+    if target is Status.FAILED:
+        reason = func.jsonb_build_object("error_code", moved.c.error_code)
+        told.append((EventType.FAILED, reason))
+    events = (
+        insert(video_events)
+        .from_select(
+            ["request_id", "event_type", "event_data"],
+            union_all(*(select(moved.c.id, literal(kind), data) for kind, data in told)),
+        )
+        .cte("events")
+    )
+    found = conn.execute(select(moved).add_cte(events)).mappings().one_or_none()
+    if found is None:
+        return _loser_of_the_race(conn, request_id, target)
+    request = as_request(found)
+    _log_transition(request, source)
+    return request
+
+
+def _loser_of_the_race(conn: Connection, request_id: UUID, target: Status) -> Request:
+    """What a transition answers that moved no row."""
+    request = get(conn, request_id)
+    if request is None:
+        raise RequestNotFound(request_id)
+    if request.status is target:
+        return request
+    if request.status is source_of(target):
+        log.warning("claim_lost", request_id=str(request_id), new_status=target)
+        raise ClaimLost(request_id)
+    log.warning(
+        "invalid_status_transition",
+        request_id=str(request_id),
+        old_status=request.status,
+        new_status=target,
+    )
+    raise InvalidStatusTransition(request_id, request.status, target)
+
+
+def _log_transition(request: Request, old: Status) -> None:
+    """LG1, and the timings of RT5 with their labels."""
+    labels = {
+        "status": request.status,
+        "duration_seconds": request.duration_seconds,
+        "aspect_ratio": request.aspect_ratio,
+    }
+    fields: dict[str, Any] = {"duration_ms": request.duration_ms}
+    if request.status is Status.GENERATING:
+        fields = {"duration_ms": None, "queueing_ms": request.queueing_ms}
+    if request.status is Status.FAILED:
+        fields["error_message"] = request.error_message
+    log.info(
+        "request_status_changed",
+        request_id=str(request.id),
+        old_status=old,
+        new_status=request.status,
+        labels=labels,
+        **fields,
+    )
+
+
+def as_request(found: RowMapping) -> Request:
+    """The record of a row that has (at least) every column of the table."""
+    columns = {column.name: found[column.name] for column in video_requests.columns}
+    return Request(**columns | {"status": Status(columns["status"])})

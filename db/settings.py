@@ -1,0 +1,101 @@
+"""What the database package needs to know of its environment, and how any package asks."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+DRIVER = "postgresql+psycopg2"
+
+
+class SettingsError(Exception):
+    """Missing or wrong variables: the message names every one of them, and no value of a secret."""
+
+
+class Settings(BaseSettings):
+    """Base of every settings class: the environment, and ``.env`` in the working directory.
+
+    A field's name in capitals is the variable's. An empty variable counts as unset.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+
+class DatabaseSettings(Settings):
+    """How to reach Postgres, and how much of it a process may take."""
+
+    database_url: SecretStr
+    database_max_connections: Annotated[int, Field(ge=1, le=100)] = 10
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, url: SecretStr) -> SecretStr:
+        try:
+            name = make_url(url.get_secret_value()).drivername
+        except (ArgumentError, ValueError):
+            name = ""
+        if name not in ("postgres", "postgresql", DRIVER):
+            raise ValueError("must look like postgresql://user:password@host:5432/database")
+        return url
+
+    @property
+    def url(self) -> URL:
+        """The address for SQLAlchemy, ``postgres://`` understood. Its str() hides the password."""
+        return make_url(self.database_url.get_secret_value()).set(drivername=DRIVER)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def read(settings: type[S]) -> S:
+    """One package's settings."""
+    require(settings)
+    return settings()
+
+
+def require(*classes: type[Settings]) -> None:
+    """Raise one SettingsError that names everything missing or wrong for all of `classes`."""
+    problems: list[str] = []
+    for settings in classes:
+        try:
+            settings()
+        except ValidationError as error:
+            problems += _sentences(settings, error)
+    if problems:
+        raise SettingsError("\n".join(dict.fromkeys(problems)))
+
+
+def _sentences(settings: type[Settings], error: ValidationError) -> Iterator[str]:
+    for detail in error.errors():
+        field = str(detail["loc"][0]).lower()
+        variable = field.upper()
+        if detail["type"] == "missing":
+            yield f"{variable} environment variable is required"
+        else:
+            yield f"{variable} {_wanted(detail, settings.model_fields[field])}"
+
+
+def _wanted(detail: ErrorDetails, field: FieldInfo) -> str:
+    """What would be right, in a few words."""
+    if detail["type"] in ("literal_error", "enum"):
+        return f"must be one of {detail['ctx']['expected']}"
+    if detail["type"] == "value_error":
+        return str(detail["ctx"]["error"])
+    bounds: dict[str, Any] = {}
+    for rule in field.metadata:
+        bounds |= {name: getattr(rule, name) for name in ("ge", "gt", "le") if hasattr(rule, name)}
+    kind = "a whole number" if field.annotation is int else "a number"
+    lowest = f" from {bounds['ge']}" if "ge" in bounds else ""
+    highest = f" to {bounds['le']}" if "le" in bounds else ""
+    return f"must be {kind}{lowest}{highest}"

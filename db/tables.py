@@ -1,0 +1,105 @@
+"""The tables as SQLAlchemy Core sees them. ``sql/`` makes them; a test compares the two."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+metadata = MetaData()
+
+video_requests = Table(
+    "video_requests",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=func.gen_random_uuid()),
+    Column("user_id", Text, nullable=False),
+    Column("guild_id", Text, nullable=False),
+    Column("channel_id", Text, nullable=False),
+    Column("prompt", Text, nullable=False),
+    Column("duration_seconds", Integer, nullable=False),
+    Column("aspect_ratio", Text, nullable=False),
+    Column("resolution", Text, nullable=False),
+    Column("generate_audio", Boolean, nullable=False, server_default=text("true")),
+    Column("status", Text, nullable=False),
+    Column("operation_name", Text),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("started_at", DateTime(timezone=True)),
+    Column("completed_at", DateTime(timezone=True)),
+    Column("duration_ms", Integer),
+    Column("gcs_prefix", Text),
+    Column("video_urls", ARRAY(Text)),
+    Column("error_message", Text),
+    Column("provider", Text),
+    Column("model", Text),
+    Column("cost_usd", Numeric(10, 4)),
+    Column("counted", Boolean, nullable=False, server_default=text("true")),
+    Column("error_code", Text),
+    Column("claim", Uuid),
+    Column("claimed_at", DateTime(timezone=True)),
+    Column("due_at", DateTime(timezone=True)),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("delivery_due_at", DateTime(timezone=True)),
+    Column("delivery_attempts", Integer, nullable=False, server_default=text("0")),
+    Column("delivered_at", DateTime(timezone=True)),
+    CheckConstraint("duration_seconds IN (4, 6, 8)"),
+    CheckConstraint("aspect_ratio IN ('16:9', '9:16')"),
+    CheckConstraint("resolution IN ('720p', '1080p')"),
+    CheckConstraint("status IN ('pending', 'generating', 'completed', 'failed', 'timeout')"),
+)
+Index(
+    "idx_video_requests_user_created",
+    video_requests.c.user_id,
+    video_requests.c.created_at.desc(),
+)
+Index(
+    "idx_video_requests_status_created",
+    video_requests.c.status,
+    video_requests.c.created_at.desc(),
+)
+Index(
+    "idx_video_requests_guild_created",
+    video_requests.c.guild_id,
+    video_requests.c.created_at.desc(),
+)
+Index(
+    "idx_video_requests_due",
+    video_requests.c.due_at,
+    postgresql_where=video_requests.c.status.in_(["pending", "generating"]),
+)
+
+video_events = Table(
+    "video_events",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column(
+        "request_id",
+        Uuid,
+        ForeignKey("video_requests.id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("event_type", Text, nullable=False),
+    Column("event_data", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+Index("idx_video_events_request", video_events.c.request_id, video_events.c.id)
+
+schema_migrations = Table(
+    "schema_migrations",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("applied_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)

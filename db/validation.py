@@ -1,0 +1,73 @@
+"""What a request may ask for, and one clear sentence for everything it may not."""
+
+import unicodedata
+from typing import Final
+
+from db.records import NewRequest
+
+DURATIONS: Final = (4, 6, 8)
+"""Seconds."""
+ASPECT_RATIOS: Final = ("16:9", "9:16")
+RESOLUTIONS: Final = ("720p", "1080p")
+PROMPT_LENGTH: Final = range(5, 601)
+"""Characters."""
+NAME_LENGTH: Final = range(1, 101)
+"""Characters of a user's, guild's or channel's id; Discord's have up to 20."""
+
+
+class InvalidRequest(ValueError):
+    """A request that cannot be taken on. The message is for the one who asked."""
+
+
+def validate(request: NewRequest) -> None:
+    """Raise InvalidRequest with every problem of `request`, a sentence each."""
+    problems = [
+        *_prompt_problems(request.prompt),
+        *_choice_problems("duration", request.duration_seconds, DURATIONS, unit=" seconds"),
+        *_choice_problems("aspect ratio", request.aspect_ratio, ASPECT_RATIOS),
+        *_choice_problems("resolution", request.resolution, RESOLUTIONS),
+    ]
+    for what in ("user", "guild", "channel"):
+        problems += _name_problems(what, getattr(request, f"{what}_id"))
+    if problems:
+        raise InvalidRequest(" ".join(problems))
+
+
+def _prompt_problems(prompt: str) -> list[str]:
+    shortest, longest = PROMPT_LENGTH[0], PROMPT_LENGTH[-1]
+    length = len(prompt) if prompt.strip() else 0
+    if min(length, len(prompt.strip())) < shortest or length > longest:
+        return [
+            f"The prompt must have {shortest} to {longest} characters; this one has {length}.",
+        ]
+    return _unprintable_problems("prompt", prompt, allowed="\n\r\t")
+
+
+def _name_problems(what: str, name: str) -> list[str]:
+    if not name.strip() or len(name) not in NAME_LENGTH:
+        return [
+            f"The {what} must have {NAME_LENGTH[0]} to {NAME_LENGTH[-1]} characters; "
+            f"this one has {len(name.strip())}."
+        ]
+    return _unprintable_problems(what, name)
+
+
+def _unprintable_problems(what: str, text: str, *, allowed: str = "") -> list[str]:
+    """NUL and lone surrogates cannot be stored; other control characters garble a terminal."""
+    for position, character in enumerate(text, start=1):
+        if unicodedata.category(character) in ("Cc", "Cs") and character not in allowed:
+            return [
+                f"The {what} must be plain text; character {position} of it "
+                f"(U+{ord(character):04X}) cannot be written."
+            ]
+    return []
+
+
+def _choice_problems(
+    what: str, value: object, choices: tuple[object, ...], *, unit: str = ""
+) -> list[str]:
+    if value in choices:
+        return []
+    named = [str(choice) for choice in choices]
+    shown = str(value).encode("ascii", "backslashreplace").decode()[:40]
+    return [f"The {what} must be {', '.join(named[:-1])} or {named[-1]}{unit}, not {shown}."]
