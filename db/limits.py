@@ -6,12 +6,14 @@ The limit itself is enforced in one place, the admission procedure of ``sql/``.
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, func, select, text
 
 from db.records import RateLimit
 from db.tables import video_requests
 
 WINDOW: Final = timedelta(hours=24)
+#: For Postgres: a timedelta would arrive as one day, which has 23 hours when the clocks change.
+_WINDOW: Final = text("interval '24 hours'")
 
 c = video_requests.c
 
@@ -23,7 +25,7 @@ def rate_check(user_id: str, limit: int) -> Select[int, datetime]:
     """
     newest = (
         select(c.created_at)
-        .where(c.user_id == user_id, c.created_at > func.now() - WINDOW, c.counted)
+        .where(c.user_id == user_id, c.created_at > func.now() - _WINDOW, c.counted)
         .order_by(c.created_at.desc())
         .limit(limit)
         .subquery("newest")

@@ -41,7 +41,8 @@ PROMPT_EXCERPT: Final = 50
 """Characters of a prompt that a log may show, and never more (LG1)."""
 
 c = video_requests.c
-ONGOING: Final = c.status.in_([Status.PENDING, Status.GENERATING])
+NOT_ENDED: Final = (Status.PENDING, Status.GENERATING)
+ONGOING: Final = c.status.in_(NOT_ENDED)
 
 _ADMIT = text(
     """
@@ -240,7 +241,9 @@ def refuse(
     Fenced by `claim`; without one, by there being none. Wants a transaction of its caller's.
     """
     fence = c.claim.is_(None) if claim is None else c.claim == claim
-    _move(conn, request_id, Status.GENERATING, fence=fence, started_at=func.now())
+    begun = _moved(conn, request_id, Status.GENERATING, fence=fence, started_at=func.now())
+    if begun is None:
+        return _loser_of_the_race(conn, request_id, Status.FAILED, in_time=NOT_ENDED)
     return fail(conn, request_id, code=code, message=message)
 
 
@@ -249,7 +252,7 @@ def give_up_search(conn: Connection, request_id: UUID, *, message: str) -> Reque
 
     It gives its place in the limits back. Wants a transaction of its caller's.
     """
-    _move(
+    begun = _moved(
         conn,
         request_id,
         Status.GENERATING,
@@ -257,6 +260,8 @@ def give_up_search(conn: Connection, request_id: UUID, *, message: str) -> Reque
         started_at=c.claimed_at,
         counted=False,
     )
+    if begun is None:
+        return _loser_of_the_race(conn, request_id, Status.TIMEOUT, in_time=NOT_ENDED)
     return time_out(conn, request_id, message=message)
 
 
@@ -280,11 +285,26 @@ def _move(
     fence: ColumnElement[bool] | None = None,
     **changes: Any,
 ) -> Request:
-    """One guarded transition with its events, in one statement, or nothing at all (RT2).
+    """One guarded transition, or nothing at all (RT2).
 
     A request that is already there is returned as it stands (RT3: the schema lets no state be
     entered without its timestamps, so none can be missing).
     """
+    request = _moved(conn, request_id, target, fence=fence, **changes)
+    if request is None:
+        return _loser_of_the_race(conn, request_id, target, in_time=(source_of(target),))
+    return request
+
+
+def _moved(
+    conn: Connection,
+    request_id: UUID,
+    target: Status,
+    *,
+    fence: ColumnElement[bool] | None = None,
+    **changes: Any,
+) -> Request | None:
+    """The request after its move with the events of it, in one statement; None if none was made."""
     source = source_of(target)
     if source is None:
         raise ValueError(f"No transition leads to {target}")
@@ -309,20 +329,25 @@ def _move(
     )
     found = conn.execute(select(moved).add_cte(events)).mappings().one_or_none()
     if found is None:
-        return _loser_of_the_race(conn, request_id, target)
+        return None
     request = as_request(found)
     _log_transition(request, source)
     return request
 
 
-def _loser_of_the_race(conn: Connection, request_id: UUID, target: Status) -> Request:
-    """What a transition answers that moved no row."""
+def _loser_of_the_race(
+    conn: Connection, request_id: UUID, target: Status, *, in_time: Collection[Status | None]
+) -> Request:
+    """What a transition answers that moved no row.
+
+    In the states of `in_time` the move itself was still to be had, but not by this caller.
+    """
     request = get(conn, request_id)
     if request is None:
         raise RequestNotFound(request_id)
     if request.status is target:
         return request
-    if request.status is source_of(target):
+    if request.status in in_time:
         log.warning("claim_lost", request_id=str(request_id), new_status=target)
         raise ClaimLost(request_id)
     log.warning(

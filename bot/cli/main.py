@@ -1,0 +1,92 @@
+"""The command's entry: its groups, and what every command does with an error.
+
+Modules here import what is heavy (Celery, SQLAlchemy, rich) where they use it, so that
+``video-bot --help`` answers at once.
+"""
+
+import signal
+import sys
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from bot.cli import database, processes
+
+FAILED = 1
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """A group whose commands end in one sentence and an exit status, whatever went wrong."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; translate the errors that a user or operator can do something about."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            status = _status_of(error)
+            if status is None:
+                raise
+            click.echo(f"video-bot: {error}", err=True)
+            ctx.exit(status)
+
+
+def _status_of(error: Exception) -> int | None:
+    """The exit status of an error that needs no trace back; None for a bug."""
+    from db.embedded import EmbeddedServerError
+    from db.errors import DatabaseError
+    from db.migrate import MigrationError
+    from db.settings import SettingsError
+    from db.validation import InvalidRequest
+    from workers.chain import BrokerUnavailable
+
+    if isinstance(error, SettingsError | InvalidRequest):
+        return BAD_INPUT
+    known = DatabaseError | MigrationError | EmbeddedServerError | BrokerUnavailable
+    return FAILED if isinstance(error, known) else None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="video-bot")
+def cli() -> None:
+    """Videos for Discord communities: one typed sentence, one paid call, one video.
+
+    Start with:  video-bot demo "a red kite over a grassy park"
+
+    It runs the whole system on this machine, with a database and a broker of its own. Every
+    other command is configured by environment variables, or a file .env in the working
+    directory; README.rst and .env.example list them all.
+
+    Exit status: 0 success; 1 failure; 2 bad input or settings; 3 refused by a limit;
+    4 the video failed, was filtered or timed out; 130 interrupted.
+    """
+
+
+cli.add_command(database.db)
+cli.add_command(processes.worker)
+cli.add_command(processes.beat)
+cli.add_command(processes.flower)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its status."""
+    for hangup in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(hangup, _interrupt)
+    try:
+        status = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        status = INTERRUPTED
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
+    """Have SIGTERM and SIGHUP end a command as Ctrl-C does: in order."""
+    del signum, frame
+    raise KeyboardInterrupt

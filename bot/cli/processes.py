@@ -1,0 +1,63 @@
+"""The long-running processes, each to be started by hand, by ``up`` or by a platform."""
+
+import os
+
+import click
+
+
+@click.command()
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=lambda: os.cpu_count() or 1,
+    show_default="one per core",
+    help="Tasks that run at once, each in a process of its own.",
+)
+def worker(concurrency: int) -> None:
+    """Run a worker: it makes the videos and follows them to their end.
+
+    Start as many as you like, on as many machines. SIGTERM or Ctrl-C lets running tasks end.
+    """
+    from workers.app import app
+
+    _require_settings()
+    # Workers share nothing but the broker and the database, so they need not know each other.
+    options = [f"--concurrency={concurrency}", "--without-gossip", "--without-mingle"]
+    app.start(["--quiet", "worker", *options])
+
+
+@click.command()
+def beat() -> None:
+    """Run beat: it sends the periodic tasks. One is enough, and a second does no harm."""
+    from workers.app import app
+
+    _require_settings()
+    app.start(["--quiet", "beat"])
+
+
+@click.command()
+@click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
+def flower(address: str) -> None:
+    """Run Flower, where operators watch the tasks.
+
+    It listens on PORT (5555) and asks for the password in FLOWER_BASIC_AUTH (user:password).
+    """
+    from bot.settings import FlowerSettings
+    from db.settings import read, require
+    from workers.app import app
+    from workers.settings import LogSettings, WorkerSettings
+
+    require(FlowerSettings, WorkerSettings, LogSettings)
+    settings = read(FlowerSettings)
+    password = settings.flower_basic_auth.get_secret_value()
+    # These arguments are Flower's own: they never show in the list of processes.
+    options = [f"--basic-auth={password}", f"--port={settings.port}", f"--address={address}"]
+    app.start(["--quiet", "flower", *options])
+
+
+def _require_settings() -> None:
+    """Name everything that is missing or wrong before anything starts."""
+    from db.settings import DatabaseSettings, require
+    from workers.settings import LogSettings, WorkerSettings
+
+    require(DatabaseSettings, WorkerSettings, LogSettings)

@@ -1,0 +1,87 @@
+"""The Celery application ``workers.app:app``, with delivery settings that survive a kill.
+
+Tasks are acknowledged when they have run, and given back when their process dies. A message
+whose worker dies whole comes back after the visibility timeout, which is also what bounds every
+task. Nobody waits for results, so there is no result backend; Redis is the broker and no more.
+"""
+
+from typing import Any, Final
+
+from celery import Celery, signals
+from kombu import Queue
+
+from db.settings import read
+from workers.settings import WorkerSettings
+
+VISIBILITY_TIMEOUT: Final = 120
+"""Seconds until the message of a worker that died is given to another."""
+TASK_TIME_LIMIT: Final = 60
+"""Seconds after which a task is killed and its message given back."""
+
+#: Starting, following and housekeeping wait in lines of their own, so that a backlog of new
+#: requests holds up none that is under way.
+STARTING: Final = "starting"
+FOLLOWING: Final = "following"
+HOUSEKEEPING: Final = "housekeeping"
+
+SWEEP_EVERY: Final = 1.0
+"""Seconds."""
+
+app = Celery("workers", include=["workers.tasks", "workers.process"])
+
+
+@app.on_configure.connect
+def _configure(sender: Celery, **_: Any) -> None:
+    sender.conf.update(broker_url=read(WorkerSettings).redis_url.get_secret_value())
+
+
+app.conf.update(
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={
+        "visibility_timeout": VISIBILITY_TIMEOUT,
+        # By default the messages of a dead worker are looked for only every so often, which
+        # makes them up to 90 s later than the visibility timeout.
+        "unacked_restore_interval": 1,
+        "unacked_restore_throttle": 1,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+    },
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    # By default a task that is killed at its time limit is acknowledged, and lost.
+    task_acks_on_failure_or_timeout=False,
+    task_time_limit=TASK_TIME_LIMIT,
+    task_ignore_result=True,
+    task_default_queue=STARTING,
+    task_queues=[Queue(name, routing_key=name) for name in (STARTING, FOLLOWING, HOUSEKEEPING)],
+    task_routes={
+        "create_request": STARTING,
+        "start_generation": STARTING,
+        "poll_operation": FOLLOWING,
+        "poll_operations": FOLLOWING,
+        "finalize": FOLLOWING,
+        "sweep": HOUSEKEEPING,
+    },
+    task_serializer="json",
+    accept_content=["json"],
+    task_send_sent_event=True,
+    worker_send_task_events=True,
+    worker_prefetch_multiplier=1,
+    # What has not ended by then goes back to the queue, as a clean shutdown.
+    worker_soft_shutdown_timeout=20.0,
+    worker_hijack_root_logger=False,
+    # A file for the schedule would be one more thing to lose; ours has no memory to keep.
+    beat_scheduler="celery.beat:Scheduler",
+    beat_schedule={
+        "sweep": {"task": "sweep", "schedule": SWEEP_EVERY, "options": {"expires": 2 * SWEEP_EVERY}}
+    },
+    timezone="UTC",
+)
+
+
+@signals.setup_logging.connect
+def _log_as_we_do(**_: Any) -> None:
+    from workers.logs import configure  # Celery asks late, and settings may be wrong earlier
+    from workers.settings import LogSettings
+
+    configure(read(LogSettings))

@@ -1,0 +1,33 @@
+"""The one place where a worker process is put together."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from db.engine import Database
+from db.settings import DatabaseSettings, read
+from workers import providers, storage
+from workers.providers import Provider
+from workers.settings import WorkerSettings
+from workers.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the steps of the chain work with."""
+
+    settings: WorkerSettings
+    database: Database
+    provider: Provider
+    storage: Storage
+
+
+@cache
+def context() -> Context:
+    """This process's own, made at its first task: connections do not survive a fork."""
+    settings = read(WorkerSettings)
+    return Context(
+        settings,
+        Database(read(DatabaseSettings)),
+        providers.load(settings),
+        storage.load(settings),
+    )

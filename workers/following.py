@@ -1,0 +1,191 @@
+"""The second half of a request's way: its operation is followed to an end (VD2).
+
+Nothing here waits. A request that has to wait is parked, and the sweeper brings it back.
+"""
+
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection
+
+from db import requests
+from db.errors import ClaimLost, InvalidStatusTransition
+from db.records import Request
+from db.states import Status
+from workers.context import Context
+from workers.providers import Answer, Done, Failed, PollFailed, Running
+from workers.starting import MAX_ATTEMPTS, Step, backoff
+from workers.storage import StorageUnavailable
+
+log = structlog.get_logger(__name__)
+
+THREADS: Final = 8
+"""Questions to the provider that one batch has in the air at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """It has to be asked about again. `is_progress`: because it runs, not because asking failed."""
+
+    delay: timedelta
+    is_progress: bool
+
+
+class _Ready:
+    """Its outputs are there."""
+
+
+class _Overdue:
+    """Its time is up, and the last question has been asked."""
+
+
+_Finding = _Wait | _Ready | _Overdue | Failed
+
+
+def follow(context: Context, request_ids: Collection[UUID]) -> list[UUID]:
+    """Ask once about each request, end or park what can be; those whose outputs are there."""
+    with context.database.autocommit() as conn:
+        taken = requests.take_up(conn, request_ids, lease=context.settings.rescue_after)
+    with ThreadPoolExecutor(max_workers=min(THREADS, len(taken) or 1)) as threads:
+        findings = threads.map(lambda found: _examine(context, *found), taken)
+        found = list(zip((request for request, _ in taken), findings, strict=True))
+    with context.database.autocommit() as conn:
+        for is_progress in (True, False):
+            delays = {
+                request.id: finding.delay
+                for request, finding in found
+                if isinstance(finding, _Wait) and finding.is_progress is is_progress
+            }
+            requests.park(conn, delays, is_progress=is_progress)
+    ready = []
+    for request, finding in found:
+        if not isinstance(finding, _Wait) and _settle(context, request, finding):
+            ready.append(request.id)
+    return ready
+
+
+def finalize(context: Context, request_id: UUID) -> Step:
+    """``generating → completed``: the outputs become the request's videos."""
+    with context.database.autocommit() as conn:
+        taken = requests.take_up(conn, [request_id], lease=context.settings.rescue_after)
+        if not taken:
+            request = requests.get(conn, request_id)
+            is_completed = request is not None and request.status is Status.COMPLETED
+            return Step.DONE if is_completed else Step.STOPPED
+    [(request, _)] = taken
+    try:
+        videos = context.storage.outputs(_prefix(context, request))
+    except StorageUnavailable as error:
+        return _publish_later(context, request, reason=str(error))
+    with context.database.autocommit() as conn:
+        if videos:
+            requests.complete(conn, request_id, videos)
+            return Step.DONE
+        requests.fail(
+            conn,
+            request_id,
+            code="no_video",
+            message="The video service finished without a video. Trying again may help.",
+        )
+    return Step.STOPPED
+
+
+def timeout_message(timeout: timedelta) -> str:
+    """RT4's sentence, with the configured figure."""
+    seconds = round(timeout.total_seconds())
+    figure, unit = (seconds // 60, "minute") if seconds % 60 == 0 else (seconds, "second")
+    return f"Generation timed out after {figure} {unit}{'' if figure == 1 else 's'}"
+
+
+def _examine(context: Context, request: Request, age: timedelta) -> _Finding:
+    """Look at one request: questions only, nothing is written. Runs in a thread."""
+    left = context.settings.generation_timeout - age
+    try:
+        finding = _ask(context, request, age)
+    except Exception as error:
+        # Whatever it is, it is no verdict on this request, and no reason to drop the others.
+        is_expected = isinstance(error, PollFailed | StorageUnavailable)
+        log.warning(
+            "poll_failed", request_id=str(request.id), reason=str(error), exc_info=not is_expected
+        )
+        finding = _Wait(backoff(request.attempts), is_progress=False)
+    if not isinstance(finding, _Wait):
+        return finding
+    if left <= timedelta(0) and (request.started_at or request.claim):
+        return _Overdue()
+    return _Wait(min(finding.delay, left), finding.is_progress)
+
+
+def _ask(context: Context, request: Request, age: timedelta) -> _Finding:
+    if request.status is Status.PENDING and request.claim is None:
+        # Its call was certainly not taken, and it is to be started again.
+        return _Wait(timedelta(0), is_progress=False)
+    if age < min(context.provider.first_poll_after, context.settings.generation_timeout):
+        return _Wait(context.provider.first_poll_after - age, is_progress=True)
+    if request.operation_name is None:
+        is_there = bool(context.storage.outputs(_prefix(context, request)))
+        answer: Answer = Done() if is_there else Running()
+    else:
+        answer = context.provider.poll(request.operation_name)
+    match answer:
+        case Running():
+            return _Wait(context.provider.poll_every, is_progress=True)
+        case Done():
+            return _Ready()
+        case Failed():
+            return answer
+
+
+def _settle(context: Context, request: Request, finding: _Ready | _Overdue | Failed) -> bool:
+    """Write the end that was found; whether there is an output to publish instead."""
+    try:
+        with context.database.begin() as conn:
+            return _write(context, conn, request, finding)
+    except (ClaimLost, InvalidStatusTransition):
+        # Somebody else was here meanwhile; the log has it.
+        return False
+
+
+def _write(
+    context: Context, conn: Connection, request: Request, finding: _Ready | _Overdue | Failed
+) -> bool:
+    message = timeout_message(context.settings.generation_timeout)
+    match finding, request.status:
+        case _Ready(), Status.PENDING:
+            requests.adopt(conn, request.id, gcs_prefix=_prefix(context, request))
+            return True
+        case _Ready(), _:
+            return True
+        case _Overdue(), Status.PENDING:
+            requests.give_up_search(conn, request.id, message=message)
+        case _Overdue(), _:
+            requests.time_out(conn, request.id, message=message)
+        case Failed(code, said, reason), _:
+            log.warning("generation_failed", request_id=str(request.id), code=code, reason=reason)
+            requests.fail(conn, request.id, code=code, message=said)
+    return False
+
+
+def _publish_later(context: Context, request: Request, *, reason: str) -> Step:
+    """The outputs cannot be listed: wait, but not for ever."""
+    log.warning("outputs_unavailable", request_id=str(request.id), reason=reason)
+    with context.database.autocommit() as conn:
+        if request.attempts <= MAX_ATTEMPTS:
+            requests.park(conn, {request.id: backoff(request.attempts)}, is_progress=False)
+        else:
+            requests.fail(
+                conn,
+                request.id,
+                code="storage",
+                message="The video was made but could not be stored. Please tell an operator.",
+            )
+    return Step.STOPPED
+
+
+def _prefix(context: Context, request: Request) -> str:
+    return request.gcs_prefix or context.storage.prefix_for(request.id)

@@ -1,0 +1,96 @@
+"""One format for every line a process logs, our own or a library's (LG1), and no secret (LG2)."""
+
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final
+
+import structlog
+from celery.exceptions import SecurityWarning
+
+from workers.settings import LogSettings
+
+_SECRETS: Final = (
+    # Passwords in addresses.
+    (re.compile(r"(://[^:/@\s]*):[^@/\s]+@"), r"\1:***@"),
+    # Interaction tokens and webhooks.
+    (re.compile(r"(/(?:webhooks|interactions)/\d+)/[\w.-]+"), r"\1/***"),
+    # What makes a signed address work.
+    (re.compile(r"(?i)((?:x-goog-|x-amz-)?(?:signature|credential|token)=)[^&\s'\"]+"), r"\1***"),
+    (re.compile(r"(?i)\b((?:bearer|basic|bot)\s+)[\w.+/=-]{16,}"), r"\1***"),
+    # Celery prints whole messages, headers and all, that it cannot make sense of.
+    (re.compile(r"(?s)(full contents of the message|Can't decode message body).*"), r"\1 ***"),
+)
+
+# Once a second from every worker and from beat: nothing to tell an operator.
+_HOUSEKEEPING: Final = re.compile(r"^(Task|Discarding revoked task:|Scheduler: Sending).*\bsweep\b")
+
+
+def redact(line: str) -> str:
+    """`line` without anything that would let its reader in somewhere."""
+    for secret, replacement in _SECRETS:
+        line = secret.sub(replacement, line)
+    return line
+
+
+def configure(settings: LogSettings) -> None:
+    """Set up the root logger and structlog for this process."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    as_json = settings.log_format == "json" or (
+        settings.log_format == "auto" and not sys.stderr.isatty()
+    )
+    last: list[structlog.typing.Processor] = (
+        [structlog.processors.format_exc_info, _redact_event, structlog.processors.JSONRenderer()]
+        if as_json
+        else [_redact_event, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    )
+    handler = logging.StreamHandler()
+    handler.addFilter(_is_worth_telling)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    logging.captureWarnings(capture=True)
+    # Celery warns root of itself; whoever runs this as root, in a container say, knows.
+    warnings.simplefilter("ignore", SecurityWarning)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level.upper())
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO or not (
+        record.name.startswith("celery.") and _HOUSEKEEPING.match(record.getMessage())
+    )
+
+
+def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    return {key: _redacted(value) for key, value in event.items()}
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {key: _redacted(inner) for key, inner in value.items()}
+    return value

@@ -1,0 +1,61 @@
+"""A worker's process: what it checks before it starts, and the timer that keeps it sweeping."""
+
+import sys
+from typing import Any
+
+import structlog
+from celery import bootsteps, signals
+from celery.worker import WorkController
+
+from db.engine import connect_at_startup
+from db.errors import DatabaseUnavailable
+from db.settings import DatabaseSettings, SettingsError, read, require
+from workers.app import SWEEP_EVERY, app
+from workers.settings import LogSettings, WorkerSettings
+
+log = structlog.get_logger(__name__)
+
+
+class SweepTimer(bootsteps.StartStopStep):
+    """Sends a sweep every second, so that the death of beat stops nothing."""
+
+    requires = ("celery.worker.components:Timer",)
+
+    def __init__(self, parent: WorkController, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self._entry: Any = None
+
+    def start(self, parent: WorkController) -> None:
+        """Begin."""
+        timer: Any = parent.timer
+        self._entry = timer.call_repeatedly(SWEEP_EVERY, self._send)
+
+    def stop(self, parent: WorkController) -> None:
+        """End."""
+        del parent
+        if self._entry is not None:
+            self._entry.cancel()
+
+    @staticmethod
+    def _send() -> None:
+        try:
+            app.send_task("sweep", expires=2 * SWEEP_EVERY, retry=False)
+        except app.connection_for_write().recoverable_connection_errors as error:
+            log.warning("sweep_not_sent", reason=type(error).__name__)
+
+
+app.steps["worker"].add(SweepTimer)
+
+
+@signals.worker_init.connect
+def _check_before_starting(**_: Any) -> None:
+    """Stop at once when the settings or Postgres are not there (DG4)."""
+    try:
+        require(DatabaseSettings, WorkerSettings, LogSettings)
+        connect_at_startup(read(DatabaseSettings)).close()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+    except DatabaseUnavailable as error:
+        log.error("database_connection_failed", reason=str(error))
+        raise SystemExit(1) from None

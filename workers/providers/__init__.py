@@ -1,0 +1,105 @@
+"""Who makes the videos: a small protocol, one module each, loaded by name.
+
+Whatever a provider's own library raises is translated at its edge into the few errors here.
+What a start's end means is decided by them: see :mod:`workers.starting`.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from importlib import import_module
+from typing import Final, Protocol, cast
+
+from db.records import NewRequest, Request
+from workers.settings import WorkerSettings
+
+PROVIDERS: Final = {"sandbox": "workers.providers.sandbox"}
+"""Modules with a function ``make(settings)``; no SDK is imported unless it is chosen."""
+
+
+class ProviderError(Exception):
+    """Any of the errors below. The message is for operators."""
+
+
+class Refused(ProviderError):
+    """Permanent: the provider will not make this video. `message` says why to the user."""
+
+    def __init__(self, reason: str, *, code: str, message: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.message = message
+
+
+class NotTaken(ProviderError):
+    """Transient: the call was certainly not taken, and may be made again."""
+
+
+class OutcomeUnknown(ProviderError):
+    """The call may have been taken and must never be made again."""
+
+
+class PollFailed(ProviderError):
+    """Transient: the question could not be put, which says nothing of the operation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The operation has not ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The operation has ended, and its outputs lie under the request's prefix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The operation has ended without a video. `message` is for the user, `reason` for us."""
+
+    code: str
+    message: str
+    reason: str
+
+
+Answer = Running | Done | Failed
+
+
+class Provider(Protocol):
+    """Somebody who turns a prompt into a video, in the time it takes."""
+
+    @property
+    def name(self) -> str:
+        """As ``VIDEO_PROVIDER`` and the ``provider`` column spell it."""
+
+    @property
+    def model(self) -> str:
+        """The model that is used where a request names none."""
+
+    @property
+    def call_time(self) -> timedelta:
+        """The longest that :meth:`start` can take."""
+
+    @property
+    def first_poll_after(self) -> timedelta:
+        """From the start of an operation to the first moment at which asking is worth it."""
+
+    @property
+    def poll_every(self) -> timedelta:
+        """Between one question and the next."""
+
+    def price(self, request: NewRequest) -> Decimal:
+        """Dollars for the whole video."""
+
+    def start(self, request: Request, prefix: str) -> str:
+        """Make the one paid call; its outputs go under `prefix`. The operation's name.
+
+        Raises Refused, NotTaken or OutcomeUnknown; any other error counts as the last.
+        """
+
+    def poll(self, operation_name: str) -> Answer:
+        """How the operation stands. Raises PollFailed."""
+
+
+def load(settings: WorkerSettings) -> Provider:
+    """The provider that the settings name."""
+    return cast("Provider", import_module(PROVIDERS[settings.video_provider]).make(settings))

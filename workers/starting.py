@@ -1,0 +1,168 @@
+"""The first half of a request's way: admitted, and started by one paid call (DESIGN, 1 and 2).
+
+The order is what keeps money safe. A claim in the row and a marker in the storage come before
+the call, and only a call that was certainly not taken clears them. Of a caller who dies in
+between, it is unknown whether the call was made; nobody makes it again, and
+:mod:`workers.following` looks for what came of it.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+from enum import Enum, auto
+from random import uniform
+from typing import Final
+from uuid import UUID, uuid4
+
+import structlog
+
+from db import events, requests
+from db.errors import ClaimLost, InvalidStatusTransition, RequestNotFound
+from db.events import EventType
+from db.records import Admission, NewRequest, Request
+from db.states import Status
+from db.validation import validate
+from workers.context import Context
+from workers.providers import NotTaken, Refused
+from workers.storage import StorageUnavailable
+
+log = structlog.get_logger(__name__)
+
+LONGEST_BACKOFF: Final = timedelta(seconds=60)
+MAX_ATTEMPTS: Final = 15
+"""Attempts to start in a row, with the backoff about ten minutes of a provider too busy."""
+
+
+class Step(Enum):
+    """How a link of the chain ended."""
+
+    #: The row is where the link should have brought it: the chain goes on.
+    DONE = auto()
+    #: The request has to wait, has ended, or is somebody else's: the chain stops here.
+    STOPPED = auto()
+
+
+def admit(context: Context, new: NewRequest) -> Admission:
+    """(nothing) → ``pending``, in one admission with the limit. Raises InvalidRequest."""
+    validate(new)
+    priced = replace(
+        new,
+        provider=context.provider.name,
+        model=context.provider.model,
+        cost_usd=context.provider.price(new),
+    )
+    with context.database.autocommit() as conn:
+        return requests.admit(
+            conn,
+            priced,
+            daily_limit=context.settings.daily_limit,
+            lease=context.settings.rescue_after,
+        )
+
+
+def start(context: Context, request_id: UUID) -> Step:
+    """``pending → generating``, by at most one paid call whatever dies and whenever."""
+    claim = uuid4()
+    with context.database.autocommit() as conn:
+        lease = context.provider.call_time + context.settings.rescue_after
+        request = requests.claim(conn, request_id, claim, lease=lease)
+        if request is None:
+            return _started_by_another(requests.get(conn, request_id), request_id)
+    if request.attempts > MAX_ATTEMPTS:
+        return _refuse(
+            context,
+            request,
+            claim,
+            code="busy",
+            message="The video service was too busy for too long. Please try again later.",
+        )
+    prefix = context.storage.prefix_for(request_id)
+    try:
+        if not context.storage.create_marker(prefix):
+            log.warning("start_outcome_unknown", request_id=str(request_id), reason="marker exists")
+            return Step.STOPPED
+    except StorageUnavailable as error:
+        return _not_taken(context, request, claim, prefix, reason=str(error))
+    return _call(context, request, claim, prefix)
+
+
+def _call(context: Context, request: Request, claim: UUID, prefix: str) -> Step:
+    """Make the paid call, and do what its end means."""
+    try:
+        operation_name = context.provider.start(request, prefix)
+    except Refused as error:
+        log.warning("start_refused", request_id=str(request.id), code=error.code, reason=str(error))
+        return _refuse(context, request, claim, code=error.code, message=error.message)
+    except NotTaken as error:
+        return _not_taken(context, request, claim, prefix, reason=str(error))
+    except Exception as error:  # noqa: BLE001 -- whatever it is, the call may have been taken
+        log.error(
+            "start_outcome_unknown",
+            request_id=str(request.id),
+            reason=f"{type(error).__name__}: {error}",
+        )
+        return Step.STOPPED
+    return _accepted(context, request, claim, prefix, operation_name)
+
+
+def _accepted(
+    context: Context, request: Request, claim: UUID, prefix: str, operation_name: str
+) -> Step:
+    with context.database.begin() as conn:
+        try:
+            moved = requests.start(
+                conn,
+                request.id,
+                claim,
+                operation_name=operation_name,
+                gcs_prefix=prefix,
+                due_in=context.settings.rescue_after,
+            )
+            is_ours = moved.operation_name == operation_name
+        except (ClaimLost, InvalidStatusTransition):
+            is_ours = False
+        if not is_ours:
+            late = {"operation_name": operation_name}
+            events.record(conn, request.id, EventType.ACCEPTED_LATE, late)
+    if not is_ours:
+        log.warning("start_accepted_late", request_id=str(request.id))
+    return Step.DONE if is_ours else Step.STOPPED
+
+
+def _not_taken(
+    context: Context, request: Request, claim: UUID, prefix: str, *, reason: str
+) -> Step:
+    """Clear the marker, then the claim, and wait: in this order, a death between them is safe."""
+    delay = backoff(request.attempts)
+    log.warning(
+        "start_not_taken",
+        request_id=str(request.id),
+        reason=reason,
+        next_try_seconds=round(delay.total_seconds(), 1),
+    )
+    try:
+        context.storage.remove_marker(prefix)
+    except StorageUnavailable as error:
+        log.error("marker_not_removed", request_id=str(request.id), reason=str(error))
+        return Step.STOPPED
+    with context.database.autocommit() as conn:
+        requests.release(conn, request.id, claim, due_in=delay)
+    return Step.STOPPED
+
+
+def _refuse(context: Context, request: Request, claim: UUID, *, code: str, message: str) -> Step:
+    with context.database.begin() as conn:
+        requests.refuse(conn, request.id, code=code, message=message, claim=claim)
+    return Step.STOPPED
+
+
+def _started_by_another(request: Request | None, request_id: UUID) -> Step:
+    """Nothing to claim: this message came again, or somebody else was there before."""
+    if request is None:
+        raise RequestNotFound(request_id)
+    return Step.DONE if request.status is Status.GENERATING else Step.STOPPED
+
+
+def backoff(attempts: int) -> timedelta:
+    """Exponential, from 1 s to a minute, with half of it left to chance."""
+    ceiling = min(2.0 ** min(attempts, 10), LONGEST_BACKOFF.total_seconds())
+    return timedelta(seconds=uniform(ceiling / 2, ceiling))  # noqa: S311 -- no secret

@@ -1,0 +1,35 @@
+"""Where videos lie: a small protocol, one module each, loaded by name."""
+
+from importlib import import_module
+from typing import Final, Protocol, cast
+from uuid import UUID
+
+from workers.settings import WorkerSettings
+
+STORAGES: Final = {"folder": "workers.storage.folder"}
+"""Modules with a function ``make(settings)``; none is imported unless it is chosen."""
+
+
+class StorageUnavailable(Exception):
+    """The storage did not do what was asked of it. Transient; the message is for operators."""
+
+
+class Storage(Protocol):
+    """Every method raises StorageUnavailable when it cannot do its work."""
+
+    def prefix_for(self, request_id: UUID) -> str:
+        """The address under which the outputs of one request lie, and those of no other."""
+
+    def create_marker(self, prefix: str) -> bool:
+        """Leave a mark that the paid call is about to be made; False when there is one."""
+
+    def remove_marker(self, prefix: str) -> None:
+        """Take the mark away, because the call was certainly not taken."""
+
+    def outputs(self, prefix: str) -> list[str]:
+        """The addresses of the finished videos under `prefix`; they do not expire."""
+
+
+def load(settings: WorkerSettings) -> Storage:
+    """The storage that the settings name."""
+    return cast("Storage", import_module(STORAGES[settings.video_storage]).make(settings))

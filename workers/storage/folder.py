@@ -1,0 +1,63 @@
+"""Videos in a local folder: one folder a request, ``file://`` addresses."""
+
+import time
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+from workers.settings import WorkerSettings
+from workers.storage import StorageUnavailable
+
+MARKER = ".claim"
+
+
+class FolderStorage:
+    """Keeps the outputs of a request in a folder named after it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+
+    def prefix_for(self, request_id: UUID) -> str:
+        """``file:///…/<id>/``."""
+        return f"{(self._root / str(request_id)).as_uri()}/"
+
+    def create_marker(self, prefix: str) -> bool:
+        """Create the marker's file exclusively: of any number of callers, one gets True."""
+        folder = path_of(prefix)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / MARKER).open("x").close()
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise StorageUnavailable(f"{folder} cannot be written: {error.strerror}") from error
+        return True
+
+    def remove_marker(self, prefix: str) -> None:
+        """Remove the marker's file, if it is there."""
+        try:
+            (path_of(prefix) / MARKER).unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageUnavailable(f"{prefix} cannot be written: {error.strerror}") from error
+
+    def outputs(self, prefix: str) -> list[str]:
+        """Every ``*.mp4`` in the folder. A file that is dated ahead is not there yet."""
+        now = time.time()
+        try:
+            return [
+                path.as_uri()
+                for path in sorted(path_of(prefix).glob("*.mp4"))
+                if not path.name.startswith(".") and path.stat().st_mtime <= now
+            ]
+        except OSError as error:
+            raise StorageUnavailable(f"{prefix} cannot be read: {error.strerror}") from error
+
+
+def path_of(address: str) -> Path:
+    """The path of a ``file://`` address."""
+    return Path(unquote(urlsplit(address).path))
+
+
+def make(settings: WorkerSettings) -> FolderStorage:
+    """The storage in ``OUTPUT_DIR``."""
+    return FolderStorage(settings.output_dir)

@@ -1,0 +1,52 @@
+"""The sweeper: it brings back what waits, and what was left behind (DESIGN, 3).
+
+Both are the same to it: a row that is due. A request whose follower died is simply due again.
+It moves the row on by a lease and sends the rest of its chain, in messages that expire with that
+lease, so there is never more than one of them for a row.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Final
+from uuid import UUID
+
+from db import requests
+from db.records import Due
+from db.states import Status
+from workers import chain
+from workers.context import Context
+
+AT_ONCE: Final = 1000
+"""Rows that one statement takes."""
+BATCH: Final = 50
+"""Requests that one task asks about."""
+SUSPECT_AFTER: Final = 3
+"""Fruitless attempts after which a request is asked about alone: it may be the one that kills."""
+
+
+def sweep(context: Context) -> None:
+    """Send everything that is due on its way."""
+    lease = context.settings.rescue_after
+    while True:
+        with context.database.autocommit() as conn:
+            due = requests.take_due(conn, limit=AT_ONCE, lease=lease)
+        for row in due:
+            if _is_to_be_started(row):
+                chain.resume(row.id, at="start_generation", expires_in=lease)
+        for batch in _batches([row for row in due if not _is_to_be_started(row)]):
+            chain.poll_together(batch, expires_in=lease)
+        if len(due) < AT_ONCE:
+            return
+
+
+def _is_to_be_started(row: Due) -> bool:
+    return row.status is Status.PENDING and not row.is_claimed
+
+
+def _batches(rows: Sequence[Due]) -> Iterator[list[UUID]]:
+    usual = iter([row.id for row in rows if row.attempts < SUSPECT_AFTER])
+    while batch := list(islice(usual, BATCH)):
+        yield batch
+    for row in rows:
+        if row.attempts >= SUSPECT_AFTER:
+            yield [row.id]

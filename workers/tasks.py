@@ -1,0 +1,96 @@
+"""The tasks, thin: each turns a message into one step, and a step's end into Celery's terms.
+
+A link that has to stop raises Ignore, which ends the chain without calling it a failure. While
+Postgres is away a task is retried; its chain and its headers stay with it.
+"""
+
+from typing import Any
+from uuid import UUID
+
+import structlog
+from celery import Task
+from celery.exceptions import Ignore
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from db.errors import DatabaseUnavailable
+from db.validation import InvalidRequest
+from workers import chain, following, starting, sweeper
+from workers.app import app
+from workers.chain import BrokerUnavailable
+from workers.context import context
+from workers.starting import Step
+
+log = structlog.get_logger(__name__)
+
+
+class RequestTask(Task[Any, Any]):
+    """What all tasks of the chain have in common."""
+
+    autoretry_for = (DatabaseUnavailable, BrokerUnavailable)
+    max_retries = None
+    retry_backoff = 1
+    retry_backoff_max = 30
+    retry_jitter = True
+    # Nothing is returned, and nothing that were returned by mistake would show.
+    resultrepr_maxsize = len(repr(None))
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """Have every line of this task tell which task and which request it is about."""
+        del kwargs
+        clear_contextvars()
+        bind_contextvars(task=self.name, task_id=task_id)
+        if args and isinstance(args[0], str):
+            bind_contextvars(request_id=args[0])
+
+
+@app.task(bind=True, base=RequestTask, name="create_request")
+def create_request(self: RequestTask, request_id: str) -> None:
+    """(nothing) → ``pending``, unless a limit is reached or the request cannot be taken on."""
+    try:
+        admission = starting.admit(context(), chain.received(self.request.headers))
+    except InvalidRequest as error:
+        log.warning("request_invalid", request_id=request_id, reason=str(error))
+        raise Ignore from None
+    if not admission.is_allowed:
+        raise Ignore
+
+
+@app.task(base=RequestTask, name="start_generation")
+def start_generation(request_id: str) -> None:
+    """``pending → generating``, by one paid call."""
+    _go_on_if(starting.start(context(), UUID(request_id)))
+
+
+@app.task(base=RequestTask, name="poll_operation")
+def poll_operation(request_id: str) -> None:
+    """Ask once; the chain goes on only if the video is there already."""
+    if not following.follow(context(), [UUID(request_id)]):
+        raise Ignore
+
+
+@app.task(base=RequestTask, name="finalize")
+def finalize(request_id: str) -> None:
+    """``generating → completed``."""
+    _go_on_if(following.finalize(context(), UUID(request_id)))
+
+
+@app.task(base=RequestTask, name="poll_operations")
+def poll_operations(request_ids: list[str]) -> None:
+    """Ask once about many, and send those whose videos are there on to the last link."""
+    lease = context().settings.rescue_after
+    for request_id in following.follow(context(), [UUID(text) for text in request_ids]):
+        chain.resume(request_id, at="finalize", expires_in=lease)
+
+
+@app.task(base=RequestTask, name="sweep", acks_late=False, send_events=False, autoretry_for=())
+def sweep() -> None:
+    """Bring back what is due. The next sweep comes in a second, so this one is never retried."""
+    try:
+        sweeper.sweep(context())
+    except (DatabaseUnavailable, BrokerUnavailable) as error:
+        log.warning("sweep_failed", reason=str(error))
+
+
+def _go_on_if(step: Step) -> None:
+    if step is Step.STOPPED:
+        raise Ignore
