@@ -20,3 +20,17 @@ class FlowerSettings(Settings):
         if not user or not password:
             raise ValueError("must look like user:password")
         return value
+
+
+class GivenSettings(Settings):
+    """What `up` need not bring itself, because it is set."""
+
+    database_url: SecretStr | None = None
+    redis_url: SecretStr | None = None
+    flower_basic_auth: str | None = None
+    port: int | None = None
+
+    def servers(self) -> dict[str, str]:
+        """The addresses of the servers that are there already, by variable."""
+        urls = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
+        return {name: url.get_secret_value() for name, url in urls.items() if url is not None}

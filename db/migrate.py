@@ -222,15 +222,16 @@ def _run(url: URL | str, file: Path, write: Write) -> None:
         raise MigrationError(str(error)) from None
     write(f"{file.name}:")
     output = []
-    try:
-        for line in psql.stdout or ():
-            output.append(line.decode(errors="replace").rstrip())
-            write(output[-1])
-        code = psql.wait()
-    finally:
-        # Interrupted, psql cancels what the server is doing for it.
-        processes.stop(psql, first=signal.SIGINT, grace=5)
-    if code != 0:
+    with psql:
+        try:
+            for line in psql.stdout or ():
+                output.append(line.decode(errors="replace").rstrip())
+                write(output[-1])
+            psql.wait()
+        finally:
+            # Interrupted, psql cancels what the server is doing for it.
+            processes.stop(psql, first=signal.SIGINT, grace=5)
+    if psql.returncode != 0:
         last = max((n for n, line in enumerate(output) if line.startswith("psql")), default=0)
         raise MigrationError(f"{file.name} failed, undone: " + "\n".join(output[last:]))
 

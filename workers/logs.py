@@ -35,8 +35,11 @@ def redact(line: str) -> str:
     return line
 
 
-def configure(settings: LogSettings) -> None:
-    """Set up the root logger and structlog for this process."""
+def configure(settings: LogSettings, *, level: str | None = None) -> None:
+    """Set up the root logger and structlog for this process, on stderr.
+
+    `level` is for commands whose lines are read by the one who typed them.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -64,7 +67,7 @@ def configure(settings: LogSettings) -> None:
     warnings.simplefilter("ignore", SecurityWarning)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(settings.log_level.upper())
+    root.setLevel((level or settings.log_level).upper())
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -32,7 +32,7 @@ class RequestTask(Task[Any, Any]):
     retry_backoff_max = 30
     retry_jitter = True
     # Nothing is returned, and nothing that were returned by mistake would show.
-    resultrepr_maxsize = len(repr(None))
+    resultrepr_maxsize = 8
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """Have every line of this task tell which task and which request it is about."""

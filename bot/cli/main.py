@@ -11,11 +11,8 @@ from typing import Any, NoReturn
 
 import click
 
-from bot.cli import database, processes
-
-FAILED = 1
-BAD_INPUT = 2
-INTERRUPTED = 130
+from bot.cli import database, demo, processes, submit, up
+from bot.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, CommandFailed
 
 
 class Commands(click.Group):
@@ -66,6 +63,9 @@ def cli() -> None:
     """
 
 
+cli.add_command(demo.demo)
+cli.add_command(up.up)
+cli.add_command(submit.submit)
 cli.add_command(database.db)
 cli.add_command(processes.worker)
 cli.add_command(processes.beat)
@@ -78,6 +78,9 @@ def main() -> NoReturn:
         signal.signal(hangup, _interrupt)
     try:
         status = cli.main(standalone_mode=False)
+    except CommandFailed as error:
+        click.echo(f"video-bot: {error.message}", err=True)
+        status = error.status
     except click.ClickException as error:
         error.show()
         status = error.exit_code

@@ -18,9 +18,10 @@ def worker(concurrency: int) -> None:
 
     Start as many as you like, on as many machines. SIGTERM or Ctrl-C lets running tasks end.
     """
+    _prepare()
+
     from workers.app import app
 
-    _require_settings()
     # Workers share nothing but the broker and the database, so they need not know each other.
     options = [f"--concurrency={concurrency}", "--without-gossip", "--without-mingle"]
     app.start(["--quiet", "worker", *options])
@@ -29,9 +30,10 @@ def worker(concurrency: int) -> None:
 @click.command()
 def beat() -> None:
     """Run beat: it sends the periodic tasks. One is enough, and a second does no harm."""
+    _prepare()
+
     from workers.app import app
 
-    _require_settings()
     app.start(["--quiet", "beat"])
 
 
@@ -55,9 +57,11 @@ def flower(address: str) -> None:
     app.start(["--quiet", "flower", *options])
 
 
-def _require_settings() -> None:
-    """Name everything that is missing or wrong before anything starts."""
-    from db.settings import DatabaseSettings, require
+def _prepare() -> None:
+    """Name everything that is missing or wrong before anything starts, and log as we do."""
+    from db.settings import DatabaseSettings, read, require
+    from workers.logs import configure
     from workers.settings import LogSettings, WorkerSettings
 
     require(DatabaseSettings, WorkerSettings, LogSettings)
+    configure(read(LogSettings))

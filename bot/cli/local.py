@@ -1,0 +1,93 @@
+"""A whole system on this machine: the folder it lives in, its servers, its processes."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+from subprocess import Popen
+from typing import IO, Final
+
+from db import processes
+from db.embedded import EmbeddedServerError, postgres
+from db.embedded_server import held, make_folder
+from workers.embedded import redis
+
+#: Seconds a process has to shut down: Celery's own grace, and a little more.
+SHUTDOWN: Final = 25.0
+
+
+def home() -> Path:
+    """Where local systems keep their data.
+
+    Root's own home may be closed to the unprivileged account that PostgreSQL runs as, so root
+    has it where the data of services lies.
+    """
+    if os.geteuid() == 0:
+        return Path("/var/lib/video-bot")
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "video-bot"
+
+
+@contextmanager
+def free_folder(preferred: Path) -> Iterator[Path]:
+    """`preferred`, or the first of its numbered neighbours that no other local system uses."""
+    for number in count(1):
+        name = preferred.name if number == 1 else f"{preferred.name}-{number}"
+        folder = make_folder(preferred.with_name(name))
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(held(folder / "system.lock"))
+            except EmbeddedServerError:
+                if number == 100:
+                    raise
+                continue
+            yield folder
+            return
+
+
+@contextmanager
+def servers(
+    folder: Path,
+    given: Mapping[str, str],
+    *,
+    report: Callable[[str], object],
+) -> Iterator[Mapping[str, str]]:
+    """Postgres and Redis for the block: those that `given` names, and embedded ones otherwise.
+
+    The database is migrated. `report` is told of each step in a few words. What comes of it is
+    the environment for the processes that use them, which is this process's own too.
+    """
+    from db import migrate
+    from db.settings import DatabaseSettings, read
+
+    with ExitStack() as stack:
+        environment = {"OUTPUT_DIR": str(folder / "videos"), **os.environ, **given}
+        if "DATABASE_URL" not in given:
+            environment["DATABASE_URL"] = stack.enter_context(postgres(folder))
+            report("PostgreSQL is up")
+        if "REDIS_URL" not in given:
+            environment["REDIS_URL"] = stack.enter_context(redis(folder))
+            report("Redis is up")
+        os.environ.update(environment)
+        migrate.migrate(read(DatabaseSettings).url, write=lambda _line: None)
+        report("The database is migrated")
+        yield environment
+
+
+@contextmanager
+def process(
+    command: str,
+    environment: Mapping[str, str],
+    *,
+    stdout: int | IO[bytes],
+    stderr: int | IO[bytes],
+) -> Iterator[Popen[bytes]]:
+    """One of our own long-running commands, for the block."""
+    argv = [sys.executable, "-m", "bot.cli", command]
+    child = processes.spawn(argv, env=environment, stdout=stdout, stderr=stderr)
+    try:
+        yield child
+    finally:
+        processes.stop(child, grace=SHUTDOWN)

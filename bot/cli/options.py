@@ -1,0 +1,69 @@
+"""The options that say what is asked for, the same wherever something can be."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID, uuid4
+
+import click
+
+if TYPE_CHECKING:
+    from db.records import NewRequest
+
+LOCAL = "cli"
+"""Guild, channel and user of what is asked for on the command line (RT1)."""
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def request_options(command: F) -> F:
+    """Add PROMPT and the parameters of the video to a command."""
+    for add in (
+        click.option(
+            "--audio/--no-audio", "generate_audio", default=True, help="With sound, or without."
+        ),
+        click.option("--resolution", default="720p", show_default=True, help="720p or 1080p."),
+        click.option("--aspect-ratio", default="16:9", show_default=True, help="16:9 or 9:16."),
+        click.option(
+            "--duration",
+            "duration_seconds",
+            type=int,
+            default=4,
+            show_default=True,
+            help="4, 6 or 8 seconds.",
+        ),
+        click.argument("prompt"),
+    ):
+        command = add(command)
+    return command
+
+
+def new_request(
+    prompt: str,
+    *,
+    duration_seconds: int,
+    aspect_ratio: str,
+    resolution: str,
+    generate_audio: bool,
+    request_id: UUID | None = None,
+    user: str = LOCAL,
+    guild: str = LOCAL,
+    channel: str = LOCAL,
+) -> "NewRequest":
+    """A valid new request; raises InvalidRequest."""
+    from db.records import NewRequest
+    from db.validation import validate
+
+    request = NewRequest(
+        id=request_id or uuid4(),
+        user_id=user,
+        guild_id=guild,
+        channel_id=channel,
+        prompt=prompt,
+        duration_seconds=duration_seconds,
+        aspect_ratio=aspect_ratio,
+        resolution=resolution,
+        generate_audio=generate_audio,
+    )
+    validate(request)
+    return request

@@ -1,0 +1,106 @@
+"""``video-bot up``: the whole system on this machine, kept running."""
+
+import os
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from subprocess import PIPE, Popen
+from typing import IO, TYPE_CHECKING, Final
+
+import click
+
+from bot.cli.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from bot.settings import GivenSettings
+
+COLOURS: Final = {"worker": "cyan", "beat": "magenta", "flower": "yellow"}
+"""The processes, in the order in which they start."""
+LOOK_EVERY: Final = 0.2
+"""Seconds."""
+
+
+@click.command()
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep database and videos here. [default: video-bot/up, where data belongs]",
+)
+def up(folder: Path | None) -> None:
+    """Run the whole system on this machine, until Ctrl-C.
+
+    It brings PostgreSQL and Redis of its own, unless DATABASE_URL or REDIS_URL say where they
+    are, migrates the database, and runs a worker, beat and Flower. Requests and videos are
+    there again the next time.
+    """
+    from bot.cli import local
+    from bot.settings import FlowerSettings, GivenSettings
+    from db.settings import DatabaseSettings, read, require
+    from workers.settings import LogSettings, WorkerSettings
+
+    require(GivenSettings, WorkerSettings, LogSettings)
+    given = read(GivenSettings)
+    with ExitStack() as stack:
+        place = stack.enter_context(local.free_folder(folder or local.home() / "up"))
+        _say(f"Everything is kept in {place}")
+        servers = stack.enter_context(local.servers(place, given.servers(), report=_say))
+        environment = {**servers, **_flower(given)}
+        if sys.stdout.isatty():
+            environment.setdefault("LOG_FORMAT", "console")
+        os.environ.update(environment)
+        require(DatabaseSettings, FlowerSettings)
+        children = {
+            name: stack.enter_context(local.process(name, environment, stdout=PIPE, stderr=PIPE))
+            for name in COLOURS
+        }
+        for name, child in children.items():
+            for stream in (child.stdout, child.stderr):
+                threading.Thread(target=_repeat, args=(name, stream), daemon=True).start()
+        _tell_addresses(environment, given)
+        stack.callback(_say, "Stopping")
+        _watch(children)
+
+
+def _flower(given: "GivenSettings") -> dict[str, str]:
+    """Where Flower listens, and a password for this run unless there is one."""
+    from db.processes import free_port, is_free
+
+    port = given.port or (5555 if is_free(5555) else free_port())
+    password = given.flower_basic_auth or f"admin:{secrets.token_urlsafe(12)}"
+    return {"PORT": str(port), "FLOWER_BASIC_AUTH": password}
+
+
+def _tell_addresses(environment: Mapping[str, str], given: "GivenSettings") -> None:
+    user, _, password = environment["FLOWER_BASIC_AUTH"].partition(":")
+    shown = "as in FLOWER_BASIC_AUTH" if given.flower_basic_auth else password
+    _say(f"Flower:  http://127.0.0.1:{environment['PORT']}  user {user}, password {shown}")
+    _say("From another terminal, ask for a video with")
+    for name in ("DATABASE_URL", "REDIS_URL"):
+        if name not in given.servers():
+            _say(f"  export {name}={environment[name]}")
+    _say('  video-bot submit "a red kite over a grassy park"')
+    _say("Ctrl-C stops everything.")
+
+
+def _repeat(name: str, stream: IO[bytes]) -> None:
+    """Print a process's lines as they come, with its name before each."""
+    prefix = click.style(f"{name:<7}|", fg=COLOURS[name])
+    for line in stream:
+        click.echo(f"{prefix} {line.decode(errors='replace').rstrip()}")
+
+
+def _watch(children: Mapping[str, Popen[bytes]]) -> None:
+    """Wait until a process ends, which none of them should."""
+    while True:
+        for name, child in children.items():
+            if child.poll() is not None:
+                raise CommandFailed(f"{name} has ended with status {child.returncode}")
+        time.sleep(LOOK_EVERY)
+
+
+def _say(line: str) -> None:
+    click.echo(f"{click.style('up     |', bold=True)} {line}")
