@@ -1,5 +1,6 @@
 """What a person at a terminal sees of a request: its steps live, its row, its history."""
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import fields
@@ -28,6 +29,8 @@ COLOURS: Final = {
     Status.FAILED: "red",
     Status.TIMEOUT: "red",
 }
+PIPE_WIDTH: Final = 200
+"""Characters."""
 EARLIER: Final = 5
 """Earlier requests to show."""
 
@@ -36,7 +39,10 @@ class Steps:
     """Tells what has been done, and how long each step took."""
 
     def __init__(self) -> None:
-        self.console = Console(highlight=False, soft_wrap=True)
+        # A pipe has no width of its own, and whoever reads it wants whole lines.
+        self.console = Console(
+            highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH, soft_wrap=True
+        )
         self._since = time.monotonic()
 
     def say(self, line: str) -> None:
@@ -121,8 +127,9 @@ def show_history(steps: Steps, database: Database, request: Request) -> None:
     if not earlier:
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("earlier", "status", "took", "parameters", "prompt"):
-        table.add_column(heading, no_wrap=True, header_style="dim")
+    for heading, width in (("earlier", 16), ("status", 10), ("took", 7), ("parameters", 30)):
+        table.add_column(heading, min_width=width, no_wrap=True, header_style="dim")
+    table.add_column("prompt", no_wrap=True, overflow="ellipsis", header_style="dim")
     for each in earlier:
         table.add_row(
             each.created_at.strftime("%Y-%m-%d %H:%M"),
