@@ -44,6 +44,7 @@ app.conf.update(
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
         "socket_connect_timeout": 5,
+        "socket_timeout": 10,
         "socket_keepalive": True,
     },
     task_acks_late=True,
@@ -67,7 +68,8 @@ app.conf.update(
     task_send_sent_event=True,
     worker_send_task_events=True,
     worker_prefetch_multiplier=1,
-    # What has not ended by then goes back to the queue, as a clean shutdown.
+    # SIGTERM lets the running tasks end, none of which is long. SIGQUIT, or a second Ctrl-C,
+    # waits no longer than this, in seconds, and gives the rest back to the queue.
     worker_soft_shutdown_timeout=20.0,
     worker_hijack_root_logger=False,
     # A file for the schedule would be one more thing to lose; ours has no memory to keep.

@@ -3,6 +3,7 @@
 Nothing here waits. A request that has to wait is parked, and the sweeper brings it back.
 """
 
+import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 THREADS: Final = 8
 """Questions to the provider that one batch has in the air at once."""
+ASK_FOR: Final = 20.0
+"""Seconds after which a batch puts no new question: its task has to end in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,9 @@ def follow(context: Context, request_ids: Collection[UUID]) -> list[UUID]:
     """Ask once about each request, end or park what can be; those whose outputs are there."""
     with context.database.autocommit() as conn:
         taken = requests.take_up(conn, request_ids, lease=context.settings.rescue_after)
+    ask_until = time.monotonic() + ASK_FOR
     with ThreadPoolExecutor(max_workers=min(THREADS, len(taken) or 1)) as threads:
-        findings = threads.map(lambda found: _examine(context, *found), taken)
+        findings = threads.map(lambda each: _examine(context, each[0], each[1], ask_until), taken)
         found = list(zip((request for request, _ in taken), findings, strict=True))
     with context.database.autocommit() as conn:
         for is_progress in (True, False):
@@ -102,8 +106,10 @@ def timeout_message(timeout: timedelta) -> str:
     return f"Generation timed out after {figure} {unit}{'' if figure == 1 else 's'}"
 
 
-def _examine(context: Context, request: Request, age: timedelta) -> _Finding:
+def _examine(context: Context, request: Request, age: timedelta, ask_until: float) -> _Finding:
     """Look at one request: questions only, nothing is written. Runs in a thread."""
+    if time.monotonic() > ask_until:
+        return _Wait(timedelta(0), is_progress=True)
     left = context.settings.generation_timeout - age
     try:
         finding = _ask(context, request, age)
