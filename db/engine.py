@@ -17,7 +17,7 @@ from psycopg2 import extensions
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy import exc as sa
 
-from db.errors import DatabaseUnavailable, PoolExhausted
+from db.errors import DatabaseError, DatabaseUnavailable, PoolExhausted
 from db.settings import DatabaseSettings
 
 log = structlog.get_logger(__name__)
@@ -94,7 +94,8 @@ class Database:
     def begin(self) -> Iterator[Connection]:
         """A connection in a transaction that is committed on leaving, or rolled back.
 
-        Raises DatabaseUnavailable, or PoolExhausted after 10 s without a free connection.
+        Raises DatabaseUnavailable, or PoolExhausted after 10 s without a free connection, and a
+        bare DatabaseError where Postgres refuses a statement or a row.
         """
         with self._translated(), self._engine.begin() as connection:
             yield connection
@@ -121,6 +122,9 @@ class Database:
             ) from None
         except (sa.OperationalError, sa.InterfaceError) as error:
             raise DatabaseUnavailable(_first_line(error)) from error
+        except sa.DBAPIError as error:
+            # The rest of it quotes the statement or the row, and with them the prompt (LG2).
+            raise DatabaseError(_first_line(error)) from None
 
 
 def connect_at_startup(settings: DatabaseSettings) -> Database:

@@ -6,7 +6,10 @@ from db.states import Status
 
 
 class DatabaseError(Exception):
-    """Any of the errors below. The message is for operators, never for users (DG6)."""
+    """Any of the errors below, or by itself a statement that Postgres refused.
+
+    The message is for operators, never for users (DG6).
+    """
 
 
 class DatabaseUnavailable(DatabaseError):

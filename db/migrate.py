@@ -170,11 +170,11 @@ def _lock(conn: connection, write: Write, wait: timedelta) -> None:
     is_told = False
     # Asked again and again, for db.engine lets no answer of any connection take over 5 s.
     while not _column(conn, "SELECT pg_try_advisory_lock(%s)", LOCK)[0]:
-        if time.monotonic() > deadline:
-            raise MigrationError(f"Another migration is running and did not end within {wait}")
         if not is_told:
             write("Another migration is running; waiting for it")
             is_told = True
+        if time.monotonic() > deadline:
+            raise MigrationError(f"Another migration is running and did not end within {wait}")
         time.sleep(LOCK_POLL)
 
 

@@ -18,22 +18,18 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     func,
-    insert,
     literal,
     select,
     text,
-    true,
-    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.sql import ColumnElement
 
 from db.errors import ClaimLost, InvalidStatusTransition, RequestNotFound
-from db.events import EventType
 from db.records import Admission, Due, NewRequest, Outcome, RateLimit, Request
-from db.states import Status, source_of
-from db.tables import video_events, video_requests
+from db.states import Status
+from db.tables import video_requests
+from db.transitions import Transition, ending, guarded_status, transition
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +99,7 @@ def claim(conn: Connection, request_id: UUID, claim: UUID, *, lease: timedelta) 
     """
     claimed = (
         update(video_requests)
-        .where(c.id == request_id, c.status == Status.PENDING, c.claim.is_(None))
+        .where(c.id == request_id, guarded_status == Status.PENDING, c.claim.is_(None))
         .values(
             claim=claim,
             claimed_at=func.now(),
@@ -120,7 +116,7 @@ def release(conn: Connection, request_id: UUID, claim: UUID, *, due_in: timedelt
     """Give the right to the paid call back, because the call was certainly not taken."""
     conn.execute(
         update(video_requests)
-        .where(c.id == request_id, c.status == Status.PENDING, c.claim == claim)
+        .where(c.id == request_id, guarded_status == Status.PENDING, c.claim == claim)
         .values(claim=None, claimed_at=None, due_at=func.now() + due_in)
     )
 
@@ -137,7 +133,7 @@ def take_up(
     age = func.now() - func.coalesce(c.started_at, c.claimed_at, func.now())
     taken = (
         update(video_requests)
-        .where(c.id.in_(request_ids), ONGOING)
+        .where(c.id.in_(request_ids), guarded_status.in_(NOT_ENDED))
         .values(due_at=func.now() + lease, attempts=c.attempts + 1)
         .returning(video_requests, age.label("age"))
     )
@@ -155,7 +151,7 @@ def park(conn: Connection, delays: Mapping[UUID, timedelta], *, is_progress: boo
     ids = literal(list(delays), ARRAY(Uuid))
     times = literal(list(delays.values()), ARRAY(Interval))
     waiting = func.unnest(ids, times).table_valued("id", "delay", name="waiting").render_derived()
-    parked = update(video_requests).where(c.id == waiting.c.id, ONGOING)
+    parked = update(video_requests).where(c.id == waiting.c.id, guarded_status.in_(NOT_ENDED))
     attempts = {"attempts": 0} if is_progress else {}
     conn.execute(parked.values(due_at=func.now() + waiting.c.delay, **attempts))
 
@@ -182,6 +178,17 @@ def take_due(conn: Connection, *, limit: int, lease: timedelta) -> list[Due]:
     return [Due(row.id, Status(row.status), row.is_claimed, row.attempts) for row in rows]
 
 
+_START: Final = transition(
+    Status.GENERATING,
+    fence=c.claim == bindparam("claimed_by"),
+    started_at=func.now(),
+    operation_name=bindparam("operation"),
+    gcs_prefix=bindparam("prefix"),
+    due_at=func.now() + bindparam("due_in", type_=Interval),
+    attempts=0,
+)
+
+
 def start(
     conn: Connection,
     request_id: UUID,
@@ -195,42 +202,59 @@ def start(
     return _move(
         conn,
         request_id,
-        Status.GENERATING,
-        fence=c.claim == claim,
-        started_at=func.now(),
-        operation_name=operation_name,
-        gcs_prefix=gcs_prefix,
-        due_at=func.now() + due_in,
-        attempts=0,
+        _START,
+        claimed_by=claim,
+        operation=operation_name,
+        prefix=gcs_prefix,
+        due_in=due_in,
     )
+
+
+_ADOPT: Final = transition(
+    Status.GENERATING,
+    fence=c.claim.is_not(None),
+    started_at=c.claimed_at,
+    gcs_prefix=bindparam("prefix"),
+    attempts=0,
+)
 
 
 def adopt(conn: Connection, request_id: UUID, *, gcs_prefix: str) -> Request:
     """``pending → generating`` for a call of unknown outcome whose output has been found."""
-    return _move(
-        conn,
-        request_id,
-        Status.GENERATING,
-        fence=c.claim.is_not(None),
-        started_at=c.claimed_at,
-        gcs_prefix=gcs_prefix,
-        attempts=0,
-    )
+    return _move(conn, request_id, _ADOPT, prefix=gcs_prefix)
+
+
+_COMPLETE: Final = ending(Status.COMPLETED, video_urls=bindparam("urls"))
 
 
 def complete(conn: Connection, request_id: UUID, video_urls: Sequence[str]) -> Request:
     """``generating → completed``. The addresses do not expire (RT4)."""
-    return _end(conn, request_id, Status.COMPLETED, video_urls=list(video_urls))
+    return _move(conn, request_id, _COMPLETE, urls=list(video_urls))
+
+
+_FAIL: Final = ending(
+    Status.FAILED, error_code=bindparam("code"), error_message=bindparam("message")
+)
 
 
 def fail(conn: Connection, request_id: UUID, *, code: str, message: str) -> Request:
     """``generating → failed``. `message` is for the user, `code` for programs."""
-    return _end(conn, request_id, Status.FAILED, error_code=code, error_message=message)
+    return _move(conn, request_id, _FAIL, code=code, message=message)
+
+
+_TIME_OUT: Final = ending(Status.TIMEOUT, error_code="timeout", error_message=bindparam("message"))
 
 
 def time_out(conn: Connection, request_id: UUID, *, message: str) -> Request:
     """``generating → timeout``."""
-    return _end(conn, request_id, Status.TIMEOUT, error_code="timeout", error_message=message)
+    return _move(conn, request_id, _TIME_OUT, message=message)
+
+
+_BEGIN_REFUSAL: Final = transition(
+    Status.GENERATING,
+    fence=c.claim.is_not_distinct_from(bindparam("claimed_by")),
+    started_at=func.now(),
+)
 
 
 def refuse(
@@ -240,11 +264,14 @@ def refuse(
 
     Fenced by `claim`; without one, by there being none. Wants a transaction of its caller's.
     """
-    fence = c.claim.is_(None) if claim is None else c.claim == claim
-    begun = _moved(conn, request_id, Status.GENERATING, fence=fence, started_at=func.now())
-    if begun is None:
+    if _moved(conn, request_id, _BEGIN_REFUSAL, claimed_by=claim) is None:
         return _loser_of_the_race(conn, request_id, Status.FAILED, in_time=NOT_ENDED)
     return fail(conn, request_id, code=code, message=message)
+
+
+_BEGIN_GIVING_UP: Final = transition(
+    Status.GENERATING, fence=c.claim.is_not(None), started_at=c.claimed_at, counted=False
+)
 
 
 def give_up_search(conn: Connection, request_id: UUID, *, message: str) -> Request:
@@ -252,91 +279,35 @@ def give_up_search(conn: Connection, request_id: UUID, *, message: str) -> Reque
 
     It gives its place in the limits back. Wants a transaction of its caller's.
     """
-    begun = _moved(
-        conn,
-        request_id,
-        Status.GENERATING,
-        fence=c.claim.is_not(None),
-        started_at=c.claimed_at,
-        counted=False,
-    )
-    if begun is None:
+    if _moved(conn, request_id, _BEGIN_GIVING_UP) is None:
         return _loser_of_the_race(conn, request_id, Status.TIMEOUT, in_time=NOT_ENDED)
     return time_out(conn, request_id, message=message)
 
 
-def _end(conn: Connection, request_id: UUID, target: Status, **changes: Any) -> Request:
-    return _move(
-        conn,
-        request_id,
-        target,
-        completed_at=func.now(),
-        duration_ms=func.video_request_duration_ms(c.started_at, func.now()),
-        due_at=None,
-        **changes,
-    )
-
-
-def _move(
-    conn: Connection,
-    request_id: UUID,
-    target: Status,
-    *,
-    fence: ColumnElement[bool] | None = None,
-    **changes: Any,
-) -> Request:
+def _move(conn: Connection, request_id: UUID, move: Transition, **values: Any) -> Request:
     """One guarded transition, or nothing at all (RT2).
 
     A request that is already there is returned as it stands (RT3: the schema lets no state be
     entered without its timestamps, so none can be missing).
     """
-    request = _moved(conn, request_id, target, fence=fence, **changes)
+    request = _moved(conn, request_id, move, **values)
     if request is None:
-        return _loser_of_the_race(conn, request_id, target, in_time=(source_of(target),))
+        return _loser_of_the_race(conn, request_id, move.target, in_time=(move.source,))
     return request
 
 
-def _moved(
-    conn: Connection,
-    request_id: UUID,
-    target: Status,
-    *,
-    fence: ColumnElement[bool] | None = None,
-    **changes: Any,
-) -> Request | None:
-    """The request after its move with the events of it, in one statement; None if none was made."""
-    source = source_of(target)
-    if source is None:
-        raise ValueError(f"No transition leads to {target}")
-    moved = (
-        update(video_requests)
-        .where(c.id == request_id, c.status == source, true() if fence is None else fence)
-        .values(status=target, **changes)
-        .returning(video_requests)
-        .cte("moved")
-    )
-    told = [(EventType.STATUS_CHANGED, func.jsonb_build_object("from", source, "to", target))]
-    if target is Status.FAILED:
-        reason = func.jsonb_build_object("error_code", moved.c.error_code)
-        told.append((EventType.FAILED, reason))
-    events = (
-        insert(video_events)
-        .from_select(
-            ["request_id", "event_type", "event_data"],
-            union_all(*(select(moved.c.id, literal(kind), data) for kind, data in told)),
-        )
-        .cte("events")
-    )
-    found = conn.execute(select(moved).add_cte(events)).mappings().one_or_none()
+def _moved(conn: Connection, request_id: UUID, move: Transition, **values: Any) -> Request | None:
+    """The request after its move; None if none was made."""
+    found = conn.execute(move.statement, {"request": request_id, **values}).mappings().one_or_none()
     if found is None:
         return None
     request = as_request(found)
-    _log_transition(request, source)
+    _log_transition(request, move.source)
     return request
 
 
 def _loser_of_the_race(
-    conn: Connection, request_id: UUID, target: Status, *, in_time: Collection[Status | None]
+    conn: Connection, request_id: UUID, target: Status, *, in_time: Collection[Status]
 ) -> Request:
     """What a transition answers that moved no row.
 

@@ -1,6 +1,6 @@
 """What the database package needs to know of its environment, and how any package asks."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -64,22 +64,29 @@ def read(settings: type[S]) -> S:
     return settings()
 
 
-def require(*classes: type[Settings]) -> None:
-    """Raise one SettingsError that names everything missing or wrong for all of `classes`."""
+def require(*classes: type[Settings], brought: Collection[str] = ()) -> None:
+    """Raise one SettingsError that names everything missing or wrong for all of `classes`.
+
+    `brought` are variables that the caller will set: how they stand now does not matter.
+    """
     problems: list[str] = []
     for settings in classes:
         try:
             settings()
         except ValidationError as error:
-            problems += _sentences(settings, error)
+            problems += _sentences(settings, error, brought)
     if problems:
         raise SettingsError("\n".join(dict.fromkeys(problems)))
 
 
-def _sentences(settings: type[Settings], error: ValidationError) -> Iterator[str]:
+def _sentences(
+    settings: type[Settings], error: ValidationError, brought: Collection[str]
+) -> Iterator[str]:
     for detail in error.errors():
         field = str(detail["loc"][0]).lower()
         variable = field.upper()
+        if variable in brought:
+            continue
         if detail["type"] == "missing":
             yield f"{variable} environment variable is required"
         else:

@@ -35,8 +35,11 @@ def validate(request: NewRequest) -> None:
 
 def _prompt_problems(prompt: str) -> list[str]:
     shortest, longest = PROMPT_LENGTH[0], PROMPT_LENGTH[-1]
-    length = len(prompt) if prompt.strip() else 0
-    if min(length, len(prompt.strip())) < shortest or length > longest:
+    # Blanks around it make a prompt longer, but not long enough.
+    length = len(prompt.strip())
+    if length >= shortest:
+        length = len(prompt)
+    if length not in PROMPT_LENGTH:
         return [
             f"The prompt must have {shortest} to {longest} characters; this one has {length}.",
         ]
@@ -69,5 +72,5 @@ def _choice_problems(
     if value in choices:
         return []
     named = [str(choice) for choice in choices]
-    shown = str(value).encode("ascii", "backslashreplace").decode()[:40]
+    shown = str(value).encode("unicode_escape").decode()[:40]
     return [f"The {what} must be {', '.join(named[:-1])} or {named[-1]}{unit}, not {shown}."]

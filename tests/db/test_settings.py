@@ -1,0 +1,136 @@
+"""DG4, NM: what the environment must hold, and one message for everything wrong with it."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field, SecretStr
+
+from db.settings import DatabaseSettings, Settings, SettingsError, read, require
+
+URL = "postgresql://bot:hush@db.example:6543/videos?sslmode=require"
+
+
+class OtherSettings(Settings):
+    """Another package's, wrong in every way there is."""
+
+    some_token: SecretStr
+    seconds: Annotated[float, Field(ge=0.5)] = 1.0
+    outcome: Literal["proceed", "refuse"] = "proceed"
+
+
+def test_dg4_the_missing_address_is_named_word_for_word() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(DatabaseSettings)
+    assert str(caught.value) == "DATABASE_URL environment variable is required"
+
+
+def test_an_empty_variable_counts_as_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "")
+    monkeypatch.setenv("DATABASE_MAX_CONNECTIONS", "")
+    with pytest.raises(SettingsError) as caught:
+        read(DatabaseSettings)
+    assert str(caught.value) == "DATABASE_URL environment variable is required"
+
+
+def test_dg4_one_message_names_everything_that_is_missing_or_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {
+        "DATABASE_MAX_CONNECTIONS": "many",
+        "SECONDS": "0.1",
+        "OUTCOME": "perhaps",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        require(DatabaseSettings, OtherSettings)
+    assert str(caught.value).splitlines() == [
+        "DATABASE_URL environment variable is required",
+        "DATABASE_MAX_CONNECTIONS must be a whole number from 1 to 100",
+        "SOME_TOKEN environment variable is required",
+        "SECONDS must be a number from 0.5",
+        "OUTCOME must be one of 'proceed' or 'refuse'",
+    ]
+
+
+def test_what_two_packages_miss_is_named_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        require(DatabaseSettings, DatabaseSettings)
+    assert str(caught.value).count("DATABASE_URL") == 1
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "101", "1.5", "ten", "1e400"])
+def test_dg5_connections_out_of_bounds_are_refused(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", URL)
+    monkeypatch.setenv("DATABASE_MAX_CONNECTIONS", value)
+    with pytest.raises(SettingsError, match=r"^DATABASE_MAX_CONNECTIONS must be .* from 1 to 100$"):
+        read(DatabaseSettings)
+
+
+@pytest.mark.parametrize(("value", "connections"), [(None, 10), ("1", 1), ("100", 100)])
+def test_dg5_connections(
+    monkeypatch: pytest.MonkeyPatch, value: str | None, connections: int
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", URL)
+    if value:
+        monkeypatch.setenv("DATABASE_MAX_CONNECTIONS", value)
+    assert read(DatabaseSettings).database_max_connections == connections
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+def test_nm_every_spelling_of_the_address_is_understood(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", URL.replace("postgresql", scheme))
+    url = read(DatabaseSettings).url
+    assert url.drivername == "postgresql+psycopg2"
+    assert (url.username, url.password, url.host, url.port, url.database) == (
+        "bot",
+        "hush",
+        "db.example",
+        6543,
+        "videos",
+    )
+    assert url.query == {"sslmode": "require"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "mysql://bot:hush@db/videos",
+        "sqlite:///hush",
+        "postgresql+asyncpg://bot:hush@db/videos",
+        "hush",
+        "postgresql://bot:hush@db:port/videos",
+        "postgresql:hush",
+    ],
+)
+def test_another_address_is_refused_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", value)
+    with pytest.raises(SettingsError) as caught:
+        read(DatabaseSettings)
+    assert str(caught.value) == (
+        "DATABASE_URL must look like postgresql://user:password@host:5432/database"
+    )
+
+
+def test_lg2_settings_do_not_show_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", URL)
+    settings = read(DatabaseSettings)
+    shown = [repr(settings), str(settings), str(settings.url), repr(settings.url)]
+    assert not [text for text in shown if "hush" in text]
+
+
+def test_a_dotenv_in_the_working_directory_is_read_and_the_environment_wins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert Path.cwd() == tmp_path
+    (tmp_path / ".env").write_text(f"DATABASE_URL={URL}\nDATABASE_MAX_CONNECTIONS=7\nELSE=1\n")
+    monkeypatch.setenv("DATABASE_MAX_CONNECTIONS", "8")
+    settings = read(DatabaseSettings)
+    assert settings.url.host == "db.example"
+    assert settings.database_max_connections == 8
