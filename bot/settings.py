@@ -23,14 +23,15 @@ class FlowerSettings(Settings):
 
 
 class GivenSettings(Settings):
-    """What `up` need not bring itself, because it is set."""
+    """What `up` need not bring itself, because it is set; whether it is right, others judge."""
 
     database_url: SecretStr | None = None
     redis_url: SecretStr | None = None
-    flower_basic_auth: str | None = None
-    port: int | None = None
+    output_dir: SecretStr | None = None
+    flower_basic_auth: SecretStr | None = None
+    port: SecretStr | None = None
 
-    def servers(self) -> dict[str, str]:
-        """The addresses of the servers that are there already, by variable."""
-        urls = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
-        return {name: url.get_secret_value() for name, url in urls.items() if url is not None}
+    def variables(self) -> dict[str, str]:
+        """The values that are there already, by variable."""
+        values: dict[str, SecretStr | None] = dict(self)
+        return {name.upper(): value.get_secret_value() for name, value in values.items() if value}

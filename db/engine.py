@@ -17,6 +17,7 @@ from psycopg2 import extensions
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy import exc as sa
 
+from db import slow_queries
 from db.errors import DatabaseError, DatabaseUnavailable, PoolExhausted
 from db.settings import DatabaseSettings
 
@@ -84,6 +85,7 @@ class Database:
                 f" -c idle_session_timeout={_ms(IDLE)} -c timezone=UTC",
             },
         )
+        slow_queries.watch(self._engine)
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def __str__(self) -> str:

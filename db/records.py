@@ -1,7 +1,7 @@
 """What the statements of this package take and return: frozen records, no behaviour to speak of."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -40,9 +40,10 @@ class NewRequest:
 
     def as_row(self) -> dict[str, Any]:
         """The columns of ``video_requests`` that it fills, ready for JSON."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {
             column: str(value) if isinstance(value, UUID | Decimal) else value
-            for column, value in asdict(self).items()
+            for column, value in values.items()
         }
 
 

@@ -13,8 +13,11 @@ from uuid import UUID
 import structlog
 from sqlalchemy import (
     Connection,
+    DateTime,
+    Integer,
     Interval,
     RowMapping,
+    Text,
     Uuid,
     bindparam,
     func,
@@ -40,15 +43,24 @@ c = video_requests.c
 NOT_ENDED: Final = (Status.PENDING, Status.GENERATING)
 ONGOING: Final = c.status.in_(NOT_ENDED)
 
-_ADMIT = text(
-    """
-    CALL admit_video_request(
-      jsonb_populate_record(NULL::video_requests, :request),
-      :daily_limit,
-      :lease
+_ADMIT: Final = (
+    text(
+        """
+        CALL admit_video_request(
+          jsonb_populate_record(NULL::video_requests, :request),
+          :daily_limit,
+          :lease
+        )
+        """
     )
-    """
-).bindparams(bindparam("request", type_=JSONB), bindparam("lease", type_=Interval))
+    .bindparams(bindparam("request", type_=JSONB), bindparam("lease", type_=Interval))
+    .columns(
+        outcome=Text,
+        used=Integer,
+        oldest_at=DateTime(timezone=True),
+        reset_at=DateTime(timezone=True),
+    )
+)
 
 
 def admit(conn: Connection, new: NewRequest, *, daily_limit: int, lease: timedelta) -> Admission:

@@ -5,6 +5,7 @@ import re
 import sys
 import warnings
 from collections.abc import Mapping, MutableMapping
+from datetime import datetime
 from typing import Any, Final
 
 import structlog
@@ -92,8 +93,15 @@ def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -
 
 
 def _redacted(value: Any) -> Any:
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, Mapping):
-        return {key: _redacted(inner) for key, inner in value.items()}
-    return value
+    """`value` as the log shows it; what is no plain value is shown by its words."""
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case Mapping():
+            return {key: _redacted(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_redacted(inner) for inner in value]
+        case datetime():
+            return value.isoformat()
+        case _:
+            return redact(str(value))

@@ -11,6 +11,7 @@ from db.engine import connect_at_startup
 from db.errors import DatabaseUnavailable
 from db.settings import DatabaseSettings, SettingsError, read, require
 from workers.app import SWEEP_EVERY, app
+from workers.logs import configure
 from workers.settings import LogSettings, WorkerSettings
 
 log = structlog.get_logger(__name__)
@@ -52,6 +53,7 @@ def _check_before_starting(**_: Any) -> None:
     """Stop at once when the settings or Postgres are not there (DG4)."""
     try:
         require(DatabaseSettings, WorkerSettings, LogSettings)
+        configure(read(LogSettings))
         connect_at_startup(read(DatabaseSettings)).close()
     except SettingsError as error:
         print(error, file=sys.stderr)

@@ -81,7 +81,8 @@ def start(context: Context, request_id: UUID) -> Step:
             log.warning("start_outcome_unknown", request_id=str(request_id), reason="marker exists")
             return Step.STOPPED
     except StorageUnavailable as error:
-        return _not_taken(context, request, claim, prefix, reason=str(error))
+        # A marker that was left all the same stays: it may be another's, who did make the call.
+        return _park(context, request, claim, reason=str(error))
     return _call(context, request, claim, prefix)
 
 
@@ -132,6 +133,16 @@ def _not_taken(
     context: Context, request: Request, claim: UUID, prefix: str, *, reason: str
 ) -> Step:
     """Clear the marker, then the claim, and wait: in this order, a death between them is safe."""
+    try:
+        context.storage.remove_marker(prefix)
+    except StorageUnavailable as error:
+        log.error("marker_not_removed", request_id=str(request.id), reason=str(error))
+        return Step.STOPPED
+    return _park(context, request, claim, reason=reason)
+
+
+def _park(context: Context, request: Request, claim: UUID, *, reason: str) -> Step:
+    """Give the claim back and wait: no call was made."""
     delay = backoff(request.attempts)
     log.warning(
         "start_not_taken",
@@ -139,11 +150,6 @@ def _not_taken(
         reason=reason,
         next_try_seconds=round(delay.total_seconds(), 1),
     )
-    try:
-        context.storage.remove_marker(prefix)
-    except StorageUnavailable as error:
-        log.error("marker_not_removed", request_id=str(request.id), reason=str(error))
-        return Step.STOPPED
     with context.database.autocommit() as conn:
         requests.release(conn, request.id, claim, due_in=delay)
     return Step.STOPPED

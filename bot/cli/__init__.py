@@ -1,5 +1,23 @@
 """The ``video-bot`` command."""
 
-from bot.cli.main import main
+import sys
+from typing import Final, NoReturn
 
-__all__ = ["main"]
+from bot.cli.interruptions import heard
+
+INTERRUPTED: Final = 130
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its status.
+
+    The commands are imported in here, so that an interruption ends even their import in order.
+    """
+    try:
+        with heard():
+            from bot.cli.commands import run
+
+            status = run()
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    sys.exit(status)

@@ -1,5 +1,5 @@
 """``python -m bot.cli`` is ``video-bot``, wherever its script may lie."""
 
-from bot.cli.main import main
+from bot.cli import main
 
 main()

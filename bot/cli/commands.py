@@ -1,18 +1,15 @@
-"""The command's entry: its groups, and what every command does with an error.
+"""Every command, and what each does with an error.
 
 Modules here import what is heavy (Celery, SQLAlchemy, rich) where they use it, so that
 ``video-bot --help`` answers at once.
 """
 
-import signal
-import sys
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
-from bot.cli import database, demo, processes, submit, up
-from bot.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, CommandFailed
+from bot.cli import INTERRUPTED, database, demo, processes, submit, up
+from bot.cli.errors import BAD_INPUT, FAILED, CommandFailed
 
 
 class Commands(click.Group):
@@ -72,24 +69,16 @@ cli.add_command(processes.beat)
 cli.add_command(processes.flower)
 
 
-def main() -> NoReturn:
-    """Run the command line and exit with its status."""
-    for hangup in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(hangup, _interrupt)
+def run() -> int:
+    """Run the command line; its exit status."""
     try:
         status = cli.main(standalone_mode=False)
     except CommandFailed as error:
         click.echo(f"video-bot: {error.message}", err=True)
-        status = error.status
+        return error.status
     except click.ClickException as error:
         error.show()
-        status = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        status = INTERRUPTED
-    sys.exit(status if isinstance(status, int) else 0)
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
-    """Have SIGTERM and SIGHUP end a command as Ctrl-C does: in order."""
-    del signum, frame
-    raise KeyboardInterrupt
+        return error.exit_code
+    except click.Abort:
+        return INTERRUPTED
+    return status if isinstance(status, int) else 0

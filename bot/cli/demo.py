@@ -47,22 +47,23 @@ def demo(prompt: str, output: Path | None, folder: Path | None, **asked: Any) ->
     from workers.logs import configure
     from workers.settings import LogSettings, WorkerSettings
 
-    require(WorkerSettings, LogSettings)
+    # Whatever the environment names, the demo has servers, a provider and a folder of its own.
+    own = {"VIDEO_PROVIDER": "sandbox", "VIDEO_STORAGE": "folder"}
+    brought = {*own, "DATABASE_URL", "REDIS_URL", "OUTPUT_DIR"}
+    require(DatabaseSettings, WorkerSettings, LogSettings, brought=brought)
     configure(read(LogSettings), level="warning")
     steps = Steps()
     with ExitStack() as stack:
         place = stack.enter_context(local.free_folder(folder or local.home() / "demo"))
         steps.say(f"Everything of this demo is kept in {place}")
-        # Whatever the environment names, the demo has servers and a provider of its own.
-        sandbox = {"VIDEO_PROVIDER": "sandbox", "VIDEO_STORAGE": "folder"}
-        environment = stack.enter_context(local.servers(place, given={}, report=steps.done))
+        environment = stack.enter_context(local.servers(place, given=own, report=steps.done))
         settings = read(WorkerSettings)
         database = stack.enter_context(closing(Database(read(DatabaseSettings))))
         check_limit(database, new, settings.daily_limit)
         log = place / "worker.log"
         with log.open("wb") as lines:
             worker = stack.enter_context(
-                local.process("worker", {**environment, **sandbox}, stdout=lines, stderr=lines)
+                local.process("worker", environment, stdout=lines, stderr=lines)
             )
         enqueue(new)
         request = wait_for_row(
@@ -84,11 +85,18 @@ def demo(prompt: str, output: Path | None, folder: Path | None, **asked: Any) ->
         )
         video = show_result(steps, request)
         if video is not None and output is not None:
-            shutil.copyfile(video, output)
+            _copy(video, output)
             steps.say(f"A copy is at {output.absolute()}")
         show_history(steps, database, request)
     if request.error_message:
         raise CommandFailed(f"{request.status}: {request.error_message}", UNFINISHED)
+
+
+def _copy(video: Path, output: Path) -> None:
+    try:
+        shutil.copyfile(video, output)
+    except OSError as error:
+        raise CommandFailed(f"There is no copy at {output}: {error.strerror}") from None
 
 
 def _check_alive(worker: Popen[bytes], log: Path) -> None:

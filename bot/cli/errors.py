@@ -9,7 +9,6 @@ BAD_INPUT: Final = 2
 REFUSED: Final = 3
 UNFINISHED: Final = 4
 """The request failed, was filtered or timed out."""
-INTERRUPTED: Final = 130
 
 
 class CommandFailed(click.ClickException):

@@ -57,13 +57,14 @@ def servers(
     """Postgres and Redis for the block: those that `given` names, and embedded ones otherwise.
 
     The database is migrated. `report` is told of each step in a few words. What comes of it is
-    the environment for the processes that use them, which is this process's own too.
+    the environment for the processes that use them, which is this process's own too: with all
+    that is `given`, and with the videos in `folder` if it says nothing of them.
     """
     from db import migrate
     from db.settings import DatabaseSettings, read
 
     with ExitStack() as stack:
-        environment = {"OUTPUT_DIR": str(folder / "videos"), **os.environ, **given}
+        environment = {**os.environ, "OUTPUT_DIR": str(folder / "videos"), **given}
         if "DATABASE_URL" not in given:
             environment["DATABASE_URL"] = stack.enter_context(postgres(folder))
             report("PostgreSQL is up")

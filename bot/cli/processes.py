@@ -32,6 +32,10 @@ def beat() -> None:
     """Run beat: it sends the periodic tasks. One is enough, and a second does no harm."""
     _prepare()
 
+    # Beat asks for this when it starts and again when it is told to stop: if that falls into the
+    # start, it would find half of it.
+    import celery.app.amqp  # noqa: F401
+
     from workers.app import app
 
     app.start(["--quiet", "beat"])

@@ -1,6 +1,5 @@
 """``video-bot up``: the whole system on this machine, kept running."""
 
-import os
 import secrets
 import sys
 import threading
@@ -9,14 +8,11 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from subprocess import PIPE, Popen
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, Final
 
 import click
 
 from bot.cli.errors import CommandFailed
-
-if TYPE_CHECKING:
-    from bot.settings import GivenSettings
 
 COLOURS: Final = {"worker": "cyan", "beat": "magenta", "flower": "yellow"}
 """The processes, in the order in which they start."""
@@ -42,17 +38,16 @@ def up(folder: Path | None) -> None:
     from db.settings import DatabaseSettings, read, require
     from workers.settings import LogSettings, WorkerSettings
 
-    require(GivenSettings, WorkerSettings, LogSettings)
-    given = read(GivenSettings)
+    given = read(GivenSettings).variables()
+    brought = {"DATABASE_URL", "FLOWER_BASIC_AUTH"}.difference(given)
+    require(DatabaseSettings, FlowerSettings, WorkerSettings, LogSettings, brought=brought)
     with ExitStack() as stack:
         place = stack.enter_context(local.free_folder(folder or local.home() / "up"))
         _say(f"Everything is kept in {place}")
-        servers = stack.enter_context(local.servers(place, given.servers(), report=_say))
+        servers = stack.enter_context(local.servers(place, given, report=_say))
         environment = {**servers, **_flower(given)}
         if sys.stdout.isatty():
             environment.setdefault("LOG_FORMAT", "console")
-        os.environ.update(environment)
-        require(DatabaseSettings, FlowerSettings)
         children = {
             name: stack.enter_context(local.process(name, environment, stdout=PIPE, stderr=PIPE))
             for name in COLOURS
@@ -65,22 +60,22 @@ def up(folder: Path | None) -> None:
         _watch(children)
 
 
-def _flower(given: "GivenSettings") -> dict[str, str]:
+def _flower(given: Mapping[str, str]) -> dict[str, str]:
     """Where Flower listens, and a password for this run unless there is one."""
     from db.processes import free_port, is_free
 
-    port = given.port or (5555 if is_free(5555) else free_port())
-    password = given.flower_basic_auth or f"admin:{secrets.token_urlsafe(12)}"
-    return {"PORT": str(port), "FLOWER_BASIC_AUTH": password}
+    port = 5555 if is_free(5555) else free_port()
+    password = secrets.token_urlsafe(12)
+    return {"PORT": str(port), "FLOWER_BASIC_AUTH": f"admin:{password}", **given}
 
 
-def _tell_addresses(environment: Mapping[str, str], given: "GivenSettings") -> None:
+def _tell_addresses(environment: Mapping[str, str], given: Mapping[str, str]) -> None:
     user, _, password = environment["FLOWER_BASIC_AUTH"].partition(":")
-    shown = "as in FLOWER_BASIC_AUTH" if given.flower_basic_auth else password
+    shown = "as in FLOWER_BASIC_AUTH" if "FLOWER_BASIC_AUTH" in given else password
     _say(f"Flower:  http://127.0.0.1:{environment['PORT']}  user {user}, password {shown}")
     _say("From another terminal, ask for a video with")
     for name in ("DATABASE_URL", "REDIS_URL"):
-        if name not in given.servers():
+        if name not in given:
             _say(f"  export {name}={environment[name]}")
     _say('  video-bot submit "a red kite over a grassy park"')
     _say("Ctrl-C stops everything.")
