@@ -11,22 +11,19 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
+from psycopg2.extras import Json
 from sqlalchemy import (
     Connection,
-    DateTime,
-    Integer,
     Interval,
     RowMapping,
-    Text,
     Uuid,
     bindparam,
     func,
     literal,
     select,
-    text,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from db.errors import ClaimLost, InvalidStatusTransition, RequestNotFound
 from db.records import Admission, Due, NewRequest, Outcome, RateLimit, Request
@@ -43,24 +40,15 @@ c = video_requests.c
 NOT_ENDED: Final = (Status.PENDING, Status.GENERATING)
 ONGOING: Final = c.status.in_(NOT_ENDED)
 
-_ADMIT: Final = (
-    text(
-        """
-        CALL admit_video_request(
-          jsonb_populate_record(NULL::video_requests, :request),
-          :daily_limit,
-          :lease
-        )
-        """
+#: In the driver's own words: there is nothing in it that SQLAlchemy could compile, and letting it
+#: look for that costs a twentieth of the admission.
+_ADMIT: Final = """
+    CALL admit_video_request(
+      jsonb_populate_record(NULL::video_requests, %(request)s),
+      %(daily_limit)s,
+      %(lease)s
     )
-    .bindparams(bindparam("request", type_=JSONB), bindparam("lease", type_=Interval))
-    .columns(
-        outcome=Text,
-        used=Integer,
-        oldest_at=DateTime(timezone=True),
-        reset_at=DateTime(timezone=True),
-    )
-)
+    """
 
 
 def admit(conn: Connection, new: NewRequest, *, daily_limit: int, lease: timedelta) -> Admission:
@@ -69,8 +57,8 @@ def admit(conn: Connection, new: NewRequest, *, daily_limit: int, lease: timedel
     An id that is known is answered before any limit, and the existing request stands (RT6).
     `lease` is how long the one who admits has, before the sweeper takes the request up.
     """
-    answer = conn.execute(
-        _ADMIT, {"request": new.as_row(), "daily_limit": daily_limit, "lease": lease}
+    answer = conn.exec_driver_sql(
+        _ADMIT, {"request": Json(new.as_row()), "daily_limit": daily_limit, "lease": lease}
     ).one()
     outcome = Outcome(answer.outcome)
     if outcome is Outcome.EXISTS:

@@ -336,7 +336,10 @@ def test_mg1_the_password_is_not_in_the_process_list(
     seen = tmp_path / "seen"
     psql = tmp_path / "bin" / "psql"
     psql.parent.mkdir()
-    psql.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >>{seen}\necho "in $PGPASSWORD" >>{seen}\n')
+    psql.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && exec echo "psql (PostgreSQL) 15.1"\n'
+        f'printf "%s\\n" "$@" >>{seen}\necho "in $PGPASSWORD" >>{seen}\n'
+    )
     psql.chmod(0o755)
     monkeypatch.setenv("PATH", f"{psql.parent}:{os.environ['PATH']}")
     url = make_url(empty_database_url)

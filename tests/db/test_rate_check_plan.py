@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection, event, text
 
-from db import events, history, limits, requests
+from db import events, limits, requests
 from db.engine import Database
 from db.settings import DatabaseSettings
 from db.states import Status
@@ -169,13 +169,6 @@ def test_every_step_of_a_request_goes_by_its_id(crowd: Database, move: str) -> N
         found = plan(conn, steps[move])
     reads = [scan for scan in found.scans if scan[0] not in ("CTE Scan", "Function Scan")]
     assert [(index, read) for _, index, read in reads] == [("video_requests_pkey", 1)]
-    assert found.milliseconds < 50
-
-
-def test_a_users_history_reads_its_page(crowd: Database) -> None:
-    with crowd.begin() as conn:
-        found = plan(conn, lambda conn: history.of_user(conn, "alice", limit=10, offset=20))
-    assert found.scans == [("Index Scan", "idx_video_requests_user_created", 30)]
     assert found.milliseconds < 50
 
 
