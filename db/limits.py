@@ -13,7 +13,7 @@ from db.records import RateLimit
 WINDOW: Final = timedelta(hours=24)
 
 #: It reads `limit` entries of the (user_id, created_at DESC) index, however many there are. In the
-#: driver's own words, for SQLAlchemy's way to them takes half as long as Postgres' answer.
+#: driver's own words, which SQLAlchemy need not look up first: a sixth of the time.
 _NEWEST: Final = """
     SELECT created_at
     FROM video_requests

@@ -20,4 +20,7 @@ def main() -> NoReturn:
             status = run()
     except KeyboardInterrupt:
         status = INTERRUPTED
+    # Started with -m, Python would kill itself with SIGINT instead of exiting, once an
+    # interruption has passed through an exec, of which imports are full. The next exec clears that.
+    exec("")  # noqa: S102
     sys.exit(status)

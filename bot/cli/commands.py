@@ -8,7 +8,17 @@ from typing import Any
 
 import click
 
-from bot.cli import INTERRUPTED, database, demo, processes, reading, stats, submit, up
+from bot.cli import (
+    INTERRUPTED,
+    database,
+    demo,
+    interruptions,
+    processes,
+    reading,
+    stats,
+    submit,
+    up,
+)
 from bot.cli.errors import BAD_INPUT, FAILED, CommandFailed
 
 
@@ -22,6 +32,9 @@ class Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
+            if interruptions.were_received():
+                # What a library made of the interruption.
+                raise KeyboardInterrupt from None
             status = _status_of(error)
             if status is None:
                 raise

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from bot import words
 from bot.cli.tables import console, facts_table, minute, plain_table, safe
+from db.figures import Figures, GlobalFigures, GuildFigures, LimitReached
 from db.states import Status
-from db.statistics import Figures, GlobalFigures, GuildFigures, LimitReached
 
 NOTHING = "-"
 

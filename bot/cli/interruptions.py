@@ -13,15 +13,20 @@ if TYPE_CHECKING:
 AGAIN_AFTER: Final = 0.05
 """Seconds."""
 
+_received: list[int] = []
+
 
 @contextmanager
 def heard() -> Iterator[None]:
     """Raise KeyboardInterrupt in the block for each of these signals, wherever it may be.
 
     Python cannot raise out of a destructor or a weak reference's callback, where it would forget
-    the interruption (and a demo has many); then it comes again, a moment later.
+    the interruption (and a demo has many); then it comes again, a moment later. Libraries may
+    make another error of it; whoever meets an error asks :func:`were_received`.
+
+    After the block, Ctrl-C means nothing any more: all that is left is to exit.
     """
-    for each in (signal.SIGTERM, signal.SIGHUP):
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Whoever had us started deaf to it, as nohup does, meant it.
         if signal.getsignal(each) is not signal.SIG_IGN:
             signal.signal(each, _interrupt)
@@ -30,11 +35,19 @@ def heard() -> Iterator[None]:
     try:
         yield
     finally:
+        for each in (signal.SIGINT, signal.SIGALRM):
+            signal.signal(each, signal.SIG_IGN)
         sys.unraisablehook = sys.__unraisablehook__
 
 
+def were_received() -> bool:
+    """Whether this process has been interrupted."""
+    return bool(_received)
+
+
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
-    del signum, frame
+    del frame
+    _received.append(signum)
     raise KeyboardInterrupt
 
 

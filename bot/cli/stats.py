@@ -11,7 +11,7 @@ from bot.cli.reading import connected
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from db.statistics import Figures, LimitReached
+    from db.figures import LimitReached
 
 By = Literal["day", "week", "month"]
 
@@ -70,6 +70,7 @@ def stats(
     from bot.plain import as_json as json_of
     from bot.plain import plain
     from db import statistics
+    from db.figures import Figures
 
     found: Figures | Sequence[LimitReached]
     with connected(answer_timeout=REPORT) as conn:
@@ -83,7 +84,7 @@ def stats(
             found = statistics.of_all(conn, since=since, until=until)
     if as_json:
         bounds = {"since": since, "until": until}
-        if isinstance(found, statistics.Figures):
+        if isinstance(found, Figures):
             click.echo(json_of({**bounds, **plain(found)}))
         else:
             click.echo(json_of({**bounds, "limit": limits, "users": found}))

@@ -295,8 +295,9 @@ def test_interrupted_at_any_moment_it_leaves_nothing(
 ) -> None:
     # In a folder that has been used and will be again.
     for running in interrupted_demo(second.folder, moment):
-        assert running.end(way, seconds=IN_TIME) == 130
-        assert_nothing_left(second.folder)
+        assert running.end(way, seconds=IN_TIME) == 130, running.output
+        # Who was being born at that moment is told by the kernel.
+        assert_nothing_left(second.folder, seconds=5 if sys.platform == "linux" else 0)
         said = running.lines["stderr"]
         assert not [line for line in said if line and "import time:" not in line]
 

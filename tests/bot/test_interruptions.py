@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,55 @@ try:
         signal.pause()
 except KeyboardInterrupt:
     print("heard")
+"""
+
+TRANSLATED = """
+import signal, sys
+import click
+from bot import cli
+from bot.cli import commands
+
+@commands.cli.command()
+def lose() -> None:
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        raise RuntimeError("This connection is closed") from None
+
+sys.argv = ["video-bot", "lose"]
+cli.main()
+"""
+
+LATE = """
+import atexit, signal, sys
+from bot import cli
+from bot.cli import commands
+
+class Last:
+    def __del__(self):
+        raise KeyboardInterrupt
+
+def lose():
+    Last()
+    return 4
+
+commands.run = lose
+# The interruption that was lost would come again now; and a person presses Ctrl-C again.
+atexit.register(signal.sigtimedwait, {signal.SIGUSR1}, 0.3)
+atexit.register(signal.raise_signal, signal.SIGINT)
+cli.main()
+"""
+
+IMPORTING = """
+import signal
+from bot import cli
+from bot.cli import commands
+
+def run():
+    exec("signal.raise_signal(signal.SIGINT)")
+
+commands.run = run
+cli.main()
 """
 
 DEAF = """
@@ -47,6 +97,23 @@ def test_any_other_error_of_a_destructor_is_told_as_ever() -> None:
     found = run(argv=[sys.executable, "-c", script], env={})
     assert found.stdout == "went on\n"
     assert "ValueError: 42" in found.stderr
+
+
+def test_what_a_library_makes_of_an_interruption_is_one() -> None:
+    found = run(argv=[sys.executable, "-c", TRANSLATED], env={})
+    assert (found.returncode, found.stderr.strip()) == (130, "")
+
+
+def test_an_interruption_of_an_import_ends_with_the_same_status(tmp_path: Path) -> None:
+    # The module is run with -m, and interrupted where dataclasses and the like are made.
+    (tmp_path / "importing.py").write_text(IMPORTING)
+    found = run(argv=[sys.executable, "-m", "importing"], env={"PYTHONPATH": str(tmp_path)})
+    assert (found.returncode, found.stderr) == (130, "")
+
+
+def test_an_interruption_of_the_exit_changes_nothing() -> None:
+    found = run(argv=[sys.executable, "-c", LATE], env={})
+    assert (found.returncode, found.stderr) == (4, "")
 
 
 def test_who_was_started_deaf_to_a_hangup_stays_so() -> None:

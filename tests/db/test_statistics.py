@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from db import statistics
 from db.engine import Database
+from db.figures import Figures, LimitReached
 from db.settings import DatabaseSettings
 from db.states import Status
-from db.statistics import Figures, LimitReached, Period
+from db.statistics import Period
 from tests.conftest import MakeDatabase
 from tests.db.histories import (
     EDGES,

@@ -392,7 +392,7 @@ def test_neither_log_nor_flower_shows_a_prompt_or_a_password(make_system: MakeSy
         urlsplit(system.environment[name]).password for name in ("DATABASE_URL", "REDIS_URL")
     ]
     for where, text in shown.items():
-        for secret in ("Persephone", "7731", *passwords):
+        for secret in ("Persephone", "its bench", *passwords):
             assert str(secret) not in text, where
     assert OPEN in shown["log"]
     assert OPEN not in shown["events"] + shown["tasks"]
