@@ -90,7 +90,9 @@ class Database:
 
     def __str__(self) -> str:
         """Where it is, without the password."""
-        return self._url.set(drivername="postgresql").render_as_string(hide_password=True)
+        shown = {name: value for name, value in self._url.query.items() if "password" not in name}
+        url = self._url.set(drivername="postgresql", query=shown)
+        return url.render_as_string(hide_password=True)
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -122,7 +124,8 @@ class Database:
                 f"All {self._max_connections} database connections of this process are in use and "
                 f"none came free in {POOL_WAIT.seconds} s; DATABASE_MAX_CONNECTIONS sets how many"
             ) from None
-        except (sa.OperationalError, sa.InterfaceError) as error:
+        except (sa.OperationalError, sa.InterfaceError, sa.InternalError) as error:
+            # Among the last are a server that became read-only, as at every failover.
             raise DatabaseUnavailable(_first_line(error)) from error
         except sa.DBAPIError as error:
             # The rest of it quotes the statement or the row, and with them the prompt (LG2).

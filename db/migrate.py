@@ -141,13 +141,17 @@ def _connected(url: URL | str) -> Iterator[connection]:
     """A connection of its own, in autocommit, to a server that is new enough."""
     dsn, password = _address(url)
     try:
-        with closing(psycopg2.connect(dsn, password=password)) as conn:
-            conn.autocommit = True
-            if conn.server_version < OLDEST * 10000:
-                raise MigrationError(f"PostgreSQL {_version(conn)} is older than {OLDEST}")
-            yield conn
+        connected = psycopg2.connect(dsn, password=password)
     except psycopg2.Error as error:
         raise MigrationError(f"Database connection failed: {str(error).strip()}") from None
+    with closing(connected) as conn:
+        conn.autocommit = True
+        if conn.server_version < OLDEST * 10000:
+            raise MigrationError(f"PostgreSQL {_version(conn)} is older than {OLDEST}")
+        try:
+            yield conn
+        except psycopg2.Error as error:
+            raise MigrationError(f"The database refused: {str(error).strip()}") from None
 
 
 def _address(url: URL | str) -> tuple[str, str | None]:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     bindparam,
     func,
     literal,
+    or_,
     select,
     update,
 )
@@ -121,19 +122,23 @@ def release(conn: Connection, request_id: UUID, claim: UUID, *, due_in: timedelt
     )
 
 
+#: Started, or claimed by somebody who may have started it.
+_IS_FOLLOWED: Final = or_(c.started_at.is_not(None), c.claim.is_not(None))
+
+
 def take_up(
     conn: Connection, request_ids: Collection[UUID], *, lease: timedelta
 ) -> list[tuple[Request, timedelta]]:
     """Those of the requests that have not ended, each with the time since its start or claim.
 
     They are due again after `lease`, should this be the last that is heard of the caller, and
-    the attempt is counted until :func:`park` or a transition tells of progress. The time is
-    zero where nothing has been started or claimed.
+    the attempt is counted until :func:`park` or a transition tells of progress. Requests that
+    wait for their start are not among them: nobody follows those.
     """
-    age = func.now() - func.coalesce(c.started_at, c.claimed_at, func.now())
+    age = func.now() - func.coalesce(c.started_at, c.claimed_at)
     taken = (
         update(video_requests)
-        .where(c.id.in_(request_ids), guarded_status.in_(NOT_ENDED))
+        .where(c.id.in_(request_ids), guarded_status.in_(NOT_ENDED), _IS_FOLLOWED)
         .values(due_at=func.now() + lease, attempts=c.attempts + 1)
         .returning(video_requests, age.label("age"))
     )
@@ -142,7 +147,7 @@ def take_up(
 
 
 def park(conn: Connection, delays: Mapping[UUID, timedelta], *, is_progress: bool) -> None:
-    """Have each request taken up again after its delay.
+    """Have each request that is followed taken up again after its delay.
 
     `is_progress` says that the attempt was a good one, and that there was no other before it.
     """
@@ -151,7 +156,9 @@ def park(conn: Connection, delays: Mapping[UUID, timedelta], *, is_progress: boo
     ids = literal(list(delays), ARRAY(Uuid))
     times = literal(list(delays.values()), ARRAY(Interval))
     waiting = func.unnest(ids, times).table_valued("id", "delay", name="waiting").render_derived()
-    parked = update(video_requests).where(c.id == waiting.c.id, guarded_status.in_(NOT_ENDED))
+    parked = update(video_requests).where(
+        c.id == waiting.c.id, guarded_status.in_(NOT_ENDED), _IS_FOLLOWED
+    )
     attempts = {"attempts": 0} if is_progress else {}
     conn.execute(parked.values(due_at=func.now() + waiting.c.delay, **attempts))
 

@@ -49,7 +49,7 @@ CREATE OR REPLACE FUNCTION video_request_duration_ms(started TIMESTAMPTZ, ended 
 RETURNS INTEGER
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-  SELECT least(round(extract(epoch FROM ended - started) * 1000), 2147483647)::integer
+  SELECT greatest(0, least(round(extract(epoch FROM ended - started) * 1000), 2147483647))::integer
 $$;
 
 -- Repairs, before the CHECK below is there to trip on. Rows of the system before this

@@ -6,7 +6,7 @@ seen (the prompt) travels in the message's headers, which links, retries and red
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -31,19 +31,19 @@ def enqueue(new: NewRequest) -> None:
     _send(_links(LINKS, new.id, headers=headers))
 
 
-def resume(request_id: UUID, *, at: str, expires_in: timedelta) -> None:
+def resume(request_id: UUID, *, at: str, expires_at: datetime) -> None:
     """Send the rest of a request's chain, from the link `at`, for a row that is there.
 
     The messages expire, so that a rescuer who comes back later finds none of them waiting.
     """
     rest = LINKS[LINKS.index(at) :]
-    _send(_links(rest, request_id, expires=expires_in.total_seconds()))
+    _send(_links(rest, request_id, expires=expires_at))
 
 
-def poll_together(request_ids: Sequence[UUID], *, expires_in: timedelta) -> None:
+def poll_together(request_ids: Sequence[UUID], *, expires_at: datetime) -> None:
     """Have one task ask about all of these requests."""
     ids = [str(request_id) for request_id in request_ids]
-    _send(app.signature("poll_operations", args=[ids], expires=expires_in.total_seconds()))
+    _send(app.signature("poll_operations", args=[ids], expires=expires_at))
 
 
 def received(headers: Mapping[str, Any] | None) -> NewRequest:

@@ -6,6 +6,7 @@ Nothing here waits. A request that has to wait is parked, and the sweeper brings
 import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -15,7 +16,7 @@ import structlog
 from sqlalchemy import Connection
 
 from db import requests
-from db.errors import ClaimLost, InvalidStatusTransition
+from db.errors import ClaimLost, DatabaseUnavailable, InvalidStatusTransition
 from db.records import Request
 from db.states import Status
 from workers.context import Context
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 THREADS: Final = 8
 """Questions to the provider that one batch has in the air at once."""
+LOOKS: Final = 4
+"""Attempts in which a video that is said to be done may be late to show in the storage."""
 ASK_FOR: Final = 20.0
 """Seconds after which a batch puts no new question: its task has to end in time."""
 
@@ -56,7 +59,12 @@ def follow(context: Context, request_ids: Collection[UUID]) -> list[UUID]:
         taken = requests.take_up(conn, request_ids, lease=context.settings.rescue_after)
     ask_until = time.monotonic() + ASK_FOR
     with ThreadPoolExecutor(max_workers=min(THREADS, len(taken) or 1)) as threads:
-        findings = threads.map(lambda each: _examine(context, each[0], each[1], ask_until), taken)
+        # Each thread logs as this task does.
+        findings = threads.map(
+            lambda each, here: here.run(_examine, context, *each, ask_until),
+            taken,
+            [copy_context() for _ in taken],
+        )
         found = list(zip((request for request, _ in taken), findings, strict=True))
     with context.database.autocommit() as conn:
         for is_progress in (True, False):
@@ -86,6 +94,8 @@ def finalize(context: Context, request_id: UUID) -> Step:
         videos = context.storage.outputs(_prefix(context, request))
     except StorageUnavailable as error:
         return _publish_later(context, request, reason=str(error))
+    if not videos and request.attempts < LOOKS:
+        return _publish_later(context, request, reason="there is no video yet")
     with context.database.autocommit() as conn:
         if videos:
             requests.complete(conn, request_id, videos)
@@ -111,6 +121,9 @@ def _examine(context: Context, request: Request, age: timedelta, ask_until: floa
     if time.monotonic() > ask_until:
         return _Wait(timedelta(0), is_progress=True)
     left = context.settings.generation_timeout - age
+    if left <= timedelta(0) and request.attempts > MAX_ATTEMPTS:
+        # Asked about after its time, over and over, to no end: asking may be what kills.
+        return _Overdue()
     try:
         finding = _ask(context, request, age)
     except Exception as error:
@@ -122,15 +135,12 @@ def _examine(context: Context, request: Request, age: timedelta, ask_until: floa
         finding = _Wait(backoff(request.attempts), is_progress=False)
     if not isinstance(finding, _Wait):
         return finding
-    if left <= timedelta(0) and (request.started_at or request.claim):
+    if left <= timedelta(0):
         return _Overdue()
     return _Wait(min(finding.delay, left), finding.is_progress)
 
 
 def _ask(context: Context, request: Request, age: timedelta) -> _Finding:
-    if request.status is Status.PENDING and request.claim is None:
-        # Its call was certainly not taken, and it is to be started again.
-        return _Wait(timedelta(0), is_progress=False)
     if age < min(context.provider.first_poll_after, context.settings.generation_timeout):
         return _Wait(context.provider.first_poll_after - age, is_progress=True)
     if request.operation_name is None:
@@ -154,6 +164,12 @@ def _settle(context: Context, request: Request, finding: _Ready | _Overdue | Fai
             return _write(context, conn, request, finding)
     except (ClaimLost, InvalidStatusTransition):
         # Somebody else was here meanwhile; the log has it.
+        return False
+    except DatabaseUnavailable:
+        raise
+    except Exception:
+        # One bad request never holds up the others.
+        log.exception("settle_failed", request_id=str(request.id))
         return False
 
 

@@ -19,7 +19,10 @@ _SECRETS: Final = (
     # Interaction tokens and webhooks.
     (re.compile(r"(/(?:webhooks|interactions)/\d+)/[\w.-]+"), r"\1/***"),
     # What makes a signed address work.
-    (re.compile(r"(?i)((?:x-goog-|x-amz-)?(?:signature|credential|token)=)[^&\s'\"]+"), r"\1***"),
+    (
+        re.compile(r"(?i)((?:x-goog-|x-amz-)?(?:signature|credential|token|password)=)[^&\s'\"]+"),
+        r"\1***",
+    ),
     (re.compile(r"(?i)\b((?:bearer|basic|bot)\s+)[\w.+/=-]{16,}"), r"\1***"),
     # Celery prints whole messages, headers and all, that it cannot make sense of.
     (re.compile(r"(?s)(full contents of the message|Can't decode message body).*"), r"\1 ***"),
@@ -50,11 +53,21 @@ def configure(settings: LogSettings, *, level: str | None = None) -> None:
     as_json = settings.log_format == "json" or (
         settings.log_format == "auto" and not sys.stderr.isatty()
     )
-    last: list[structlog.typing.Processor] = (
-        [structlog.processors.format_exc_info, _redact_event, structlog.processors.JSONRenderer()]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
         if as_json
-        else [_redact_event, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            # The prettier one shows local variables, prompts among them.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
     )
+    # A trace back becomes text first, so that what it quotes is redacted too.
+    last: list[structlog.typing.Processor] = [
+        structlog.processors.format_exc_info,
+        _redact_event,
+        renderer,
+    ]
     handler = logging.StreamHandler()
     handler.addFilter(_is_worth_telling)
     handler.setFormatter(
@@ -69,6 +82,9 @@ def configure(settings: LogSettings, *, level: str | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel((level or settings.log_level).upper())
+    for library in ("celery", "kombu", "amqp"):
+        # Below that they print whole messages, headers and all.
+        logging.getLogger(library).setLevel(max(root.level, logging.INFO))
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -6,10 +6,14 @@ from typing import Any
 import structlog
 from celery import bootsteps, signals
 from celery.worker import WorkController
+from kombu.exceptions import OperationalError
 
+from db import migrate
 from db.engine import connect_at_startup
 from db.errors import DatabaseUnavailable
+from db.migrate import MigrationError
 from db.settings import DatabaseSettings, SettingsError, read, require
+from workers import providers
 from workers.app import SWEEP_EVERY, app
 from workers.logs import configure
 from workers.settings import LogSettings, WorkerSettings
@@ -41,7 +45,7 @@ class SweepTimer(bootsteps.StartStopStep):
     def _send() -> None:
         try:
             app.send_task("sweep", expires=2 * SWEEP_EVERY, retry=False)
-        except app.connection_for_write().recoverable_connection_errors as error:
+        except OperationalError as error:
             log.warning("sweep_not_sent", reason=type(error).__name__)
 
 
@@ -50,14 +54,20 @@ app.steps["worker"].add(SweepTimer)
 
 @signals.worker_init.connect
 def _check_before_starting(**_: Any) -> None:
-    """Stop at once when the settings or Postgres are not there (DG4)."""
+    """Stop at once when settings, Postgres or the provider's libraries are not there (DG4)."""
     try:
         require(DatabaseSettings, WorkerSettings, LogSettings)
         configure(read(LogSettings))
-        connect_at_startup(read(DatabaseSettings)).close()
+        database = read(DatabaseSettings)
+        connect_at_startup(database).close()
+        pending = migrate.status(database.url).pending
+        providers.load(read(WorkerSettings))
     except SettingsError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
-    except DatabaseUnavailable as error:
+    except (DatabaseUnavailable, MigrationError) as error:
         log.error("database_connection_failed", reason=str(error))
         raise SystemExit(1) from None
+    if pending:
+        log.error("database_not_migrated", pending=pending, remedy="video-bot db migrate")
+        raise SystemExit(1)

@@ -6,6 +6,8 @@ between, it is unknown whether the call was made; nobody makes it again, and
 :mod:`workers.following` looks for what came of it.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from enum import Enum, auto
@@ -16,7 +18,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from db import events, requests
-from db.errors import ClaimLost, InvalidStatusTransition, RequestNotFound
+from db.errors import ClaimLost, DatabaseUnavailable, InvalidStatusTransition, RequestNotFound
 from db.events import EventType
 from db.records import Admission, NewRequest, Request
 from db.states import Status
@@ -30,6 +32,10 @@ log = structlog.get_logger(__name__)
 LONGEST_BACKOFF: Final = timedelta(seconds=60)
 MAX_ATTEMPTS: Final = 15
 """Attempts to start in a row, with the backoff about ten minutes of a provider too busy."""
+
+
+WRITE_PAUSES: Final = (0.5, 1.0, 2.0)
+"""Seconds between tries to write what the call's end means; all well within a task's time."""
 
 
 class Step(Enum):
@@ -108,6 +114,14 @@ def _call(context: Context, request: Request, claim: UUID, prefix: str) -> Step:
 def _accepted(
     context: Context, request: Request, claim: UUID, prefix: str, operation_name: str
 ) -> Step:
+    # Whatever becomes of the write, an operator can find the operation.
+    log.info("start_accepted", request_id=str(request.id), operation_name=operation_name)
+    return _insist(lambda: _record(context, request, claim, prefix, operation_name))
+
+
+def _record(
+    context: Context, request: Request, claim: UUID, prefix: str, operation_name: str
+) -> Step:
     with context.database.begin() as conn:
         try:
             moved = requests.start(
@@ -150,15 +164,36 @@ def _park(context: Context, request: Request, claim: UUID, *, reason: str) -> St
         reason=reason,
         next_try_seconds=round(delay.total_seconds(), 1),
     )
-    with context.database.autocommit() as conn:
-        requests.release(conn, request.id, claim, due_in=delay)
-    return Step.STOPPED
+
+    def write() -> Step:
+        with context.database.autocommit() as conn:
+            requests.release(conn, request.id, claim, due_in=delay)
+        return Step.STOPPED
+
+    return _insist(write)
 
 
 def _refuse(context: Context, request: Request, claim: UUID, *, code: str, message: str) -> Step:
-    with context.database.begin() as conn:
-        requests.refuse(conn, request.id, code=code, message=message, claim=claim)
-    return Step.STOPPED
+    def write() -> Step:
+        with context.database.begin() as conn:
+            requests.refuse(conn, request.id, code=code, message=message, claim=claim)
+        return Step.STOPPED
+
+    return _insist(write)
+
+
+def _insist(write: Callable[[], Step]) -> Step:
+    """Write what the call's end means, which nobody else knows, though Postgres hiccups.
+
+    A task that began anew would find its own claim and could tell nothing of the call.
+    """
+    for pause in WRITE_PAUSES:
+        try:
+            return write()
+        except DatabaseUnavailable as error:
+            log.warning("start_not_written", reason=str(error), next_try_seconds=pause)
+            time.sleep(pause)
+    return write()
 
 
 def _started_by_another(request: Request | None, request_id: UUID) -> Step:

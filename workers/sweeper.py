@@ -2,10 +2,11 @@
 
 Both are the same to it: a row that is due. A request whose follower died is simply due again.
 It moves the row on by a lease and sends the rest of its chain, in messages that expire with that
-lease, so there is never more than one of them for a row.
+lease, so there is never more than one rescue of a row to be carried out.
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 from uuid import UUID
@@ -28,13 +29,15 @@ def sweep(context: Context) -> None:
     """Send everything that is due on its way."""
     lease = context.settings.rescue_after
     while True:
+        # Before the rows are taken: no message outlives the lease that it belongs to.
+        expires_at = datetime.now(UTC) + lease
         with context.database.autocommit() as conn:
             due = requests.take_due(conn, limit=AT_ONCE, lease=lease)
         for row in due:
             if _is_to_be_started(row):
-                chain.resume(row.id, at="start_generation", expires_in=lease)
+                chain.resume(row.id, at="start_generation", expires_at=expires_at)
         for batch in _batches([row for row in due if not _is_to_be_started(row)]):
-            chain.poll_together(batch, expires_in=lease)
+            chain.poll_together(batch, expires_at=expires_at)
         if len(due) < AT_ONCE:
             return
 

@@ -4,6 +4,7 @@ A link that has to stop raises Ignore, which ends the chain without calling it a
 Postgres is away a task is retried; its chain and its headers stay with it.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from celery import Task
 from celery.exceptions import Ignore
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from db.errors import DatabaseUnavailable
+from db.errors import DatabaseError, DatabaseUnavailable
 from db.validation import InvalidRequest
 from workers import chain, following, starting, sweeper
 from workers.app import app
@@ -43,7 +44,13 @@ class RequestTask(Task[Any, Any]):
             bind_contextvars(request_id=args[0])
 
 
-@app.task(bind=True, base=RequestTask, name="create_request")
+# Whatever Postgres says to it, a request that is not a row yet is in its message alone.
+@app.task(
+    bind=True,
+    base=RequestTask,
+    name="create_request",
+    autoretry_for=(DatabaseError, BrokerUnavailable),
+)
 def create_request(self: RequestTask, request_id: str) -> None:
     """(nothing) → ``pending``, unless a limit is reached or the request cannot be taken on."""
     try:
@@ -77,9 +84,9 @@ def finalize(request_id: str) -> None:
 @app.task(base=RequestTask, name="poll_operations")
 def poll_operations(request_ids: list[str]) -> None:
     """Ask once about many, and send those whose videos are there on to the last link."""
-    lease = context().settings.rescue_after
+    expires_at = datetime.now(UTC) + context().settings.rescue_after
     for request_id in following.follow(context(), [UUID(text) for text in request_ids]):
-        chain.resume(request_id, at="finalize", expires_in=lease)
+        chain.resume(request_id, at="finalize", expires_at=expires_at)
 
 
 @app.task(base=RequestTask, name="sweep", acks_late=False, send_events=False, autoretry_for=())

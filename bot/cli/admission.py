@@ -17,11 +17,11 @@ LOOK_EVERY: Final = 0.1
 def check_limit(database: Database, new: NewRequest, daily_limit: int) -> None:
     """Raise CommandFailed with the refusal if the user's limit is reached and the id is new."""
     with database.autocommit() as conn:
-        if requests.get(conn, new.id) is not None:
-            return
         limit = limits.get_rate_limit_info(conn, new.user_id, daily_limit)
-    if not limit.remaining:
-        raise CommandFailed(words.refusal(limit), REFUSED)
+        # In this order: the request that took the last place may be this one.
+        if limit.remaining or requests.get(conn, new.id) is not None:
+            return
+    raise CommandFailed(words.refusal(limit), REFUSED)
 
 
 def wait_for_row(

@@ -4,6 +4,8 @@ import sys
 
 import click
 
+from bot.cli.errors import CommandFailed
+
 
 @click.group()
 def db() -> None:
@@ -32,7 +34,9 @@ def rollback(to: int) -> None:
     url = read(DatabaseSettings).url
     if sys.stdin.isatty():
         what = f"every migration after {to:03d}" if to else "all migrations, and every row"
-        click.confirm(f"Undo {what} in {url.database} on {url.host}?", abort=True)
+        where = url.host or url.query.get("host", "this machine")
+        if not click.confirm(f"Undo {what} in {url.database} on {where}?"):
+            raise CommandFailed("Nothing was undone")
     migrations.rollback(url, to=to, write=click.echo)
 
 

@@ -14,8 +14,8 @@ from db.embedded import EmbeddedServerError, postgres
 from db.embedded_server import held, make_folder
 from workers.embedded import redis
 
-#: Seconds a process has to shut down: Celery's own grace, and a little more.
-SHUTDOWN: Final = 25.0
+#: Seconds a process has to shut down: a worker lets its tasks end, the longest of them a minute.
+SHUTDOWN: Final = 65.0
 
 
 def home() -> Path:
@@ -33,6 +33,7 @@ def home() -> Path:
 @contextmanager
 def free_folder(preferred: Path) -> Iterator[Path]:
     """`preferred`, or the first of its numbered neighbours that no other local system uses."""
+    preferred = preferred.absolute()
     for number in count(1):
         name = preferred.name if number == 1 else f"{preferred.name}-{number}"
         folder = make_folder(preferred.with_name(name))

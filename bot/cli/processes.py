@@ -4,6 +4,8 @@ import os
 
 import click
 
+from bot.cli.errors import CommandFailed
+
 
 @click.command()
 @click.option(
@@ -23,7 +25,8 @@ def worker(concurrency: int) -> None:
     from workers.app import app
 
     # Workers share nothing but the broker and the database, so they need not know each other.
-    options = [f"--concurrency={concurrency}", "--without-gossip", "--without-mingle"]
+    name = f"--hostname=worker-{os.getpid()}@%h"
+    options = [name, f"--concurrency={concurrency}", "--without-gossip", "--without-mingle"]
     app.start(["--quiet", "worker", *options])
 
 
@@ -49,12 +52,15 @@ def flower(address: str) -> None:
     It listens on PORT (5555) and asks for the password in FLOWER_BASIC_AUTH (user:password).
     """
     from bot.settings import FlowerSettings
+    from db.processes import is_free
     from db.settings import read, require
     from workers.app import app
     from workers.settings import LogSettings, WorkerSettings
 
     require(FlowerSettings, WorkerSettings, LogSettings)
     settings = read(FlowerSettings)
+    if not is_free(settings.port):
+        raise CommandFailed(f"Port {settings.port} is in use; PORT names another for Flower")
     password = settings.flower_basic_auth.get_secret_value()
     # These arguments are Flower's own: they never show in the list of processes.
     options = [f"--basic-auth={password}", f"--port={settings.port}", f"--address={address}"]

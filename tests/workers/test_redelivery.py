@@ -175,10 +175,10 @@ def test_a_marker_without_a_claim_is_a_call_of_unknown_outcome(system: System) -
 
 def test_what_has_expired_is_thrown_away(system: System) -> None:
     new = prepare(system, "pending")
-    expired = timedelta(seconds=-1)
+    expired = datetime.now(UTC) - timedelta(seconds=1)
     for send in (
-        lambda: chain.resume(new.id, at=START, expires_in=expired),
-        lambda: chain.poll_together([new.id], expires_in=expired),
+        lambda: chain.resume(new.id, at=START, expires_at=expired),
+        lambda: chain.poll_together([new.id], expires_at=expired),
     ):
         [message] = system.broker.record(send)
         system.broker.deliver(*message)

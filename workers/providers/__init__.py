@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Final, Protocol, cast
 
 from db.records import NewRequest, Request
+from db.settings import SettingsError
 from workers.settings import WorkerSettings
 
 PROVIDERS: Final = {"sandbox": "workers.providers.sandbox"}
@@ -101,5 +102,11 @@ class Provider(Protocol):
 
 
 def load(settings: WorkerSettings) -> Provider:
-    """The provider that the settings name."""
-    return cast("Provider", import_module(PROVIDERS[settings.video_provider]).make(settings))
+    """The provider that the settings name. Raises SettingsError if it is not installed."""
+    try:
+        module = import_module(PROVIDERS[settings.video_provider])
+    except ImportError as error:
+        raise SettingsError(
+            f"VIDEO_PROVIDER={settings.video_provider} needs {error.name}, which is not installed"
+        ) from error
+    return cast("Provider", module.make(settings))

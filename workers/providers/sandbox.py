@@ -25,6 +25,7 @@ from workers.providers import (
     Refused,
     Running,
 )
+from workers.providers.render import render
 from workers.settings import SandboxOutcome, WorkerSettings
 from workers.storage.folder import path_of
 
@@ -104,8 +105,6 @@ class SandboxProvider:
         return Done()
 
     def _make_video(self, request: Request, path: Path) -> None:
-        from workers.providers.render import render  # Pillow and PyAV are for the sandbox alone
-
         draft = path.with_name(".draft.mp4")
         render(
             draft,
