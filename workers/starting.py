@@ -115,8 +115,10 @@ def _accepted(
     context: Context, request: Request, claim: UUID, prefix: str, operation_name: str
 ) -> Step:
     # Whatever becomes of the write, an operator can find the operation.
-    log.info("start_accepted", request_id=str(request.id), operation_name=operation_name)
-    return _insist(lambda: _record(context, request, claim, prefix, operation_name))
+    return _insist(
+        lambda: _record(context, request, claim, prefix, operation_name),
+        operation_name=operation_name,
+    )
 
 
 def _record(
@@ -182,7 +184,7 @@ def _refuse(context: Context, request: Request, claim: UUID, *, code: str, messa
     return _insist(write)
 
 
-def _insist(write: Callable[[], Step]) -> Step:
+def _insist(write: Callable[[], Step], **facts: str) -> Step:
     """Write what the call's end means, which nobody else knows, though Postgres hiccups.
 
     A task that began anew would find its own claim and could tell nothing of the call.
@@ -191,7 +193,7 @@ def _insist(write: Callable[[], Step]) -> Step:
         try:
             return write()
         except DatabaseUnavailable as error:
-            log.warning("start_not_written", reason=str(error), next_try_seconds=pause)
+            log.warning("start_not_written", reason=str(error), next_try_seconds=pause, **facts)
             time.sleep(pause)
     return write()
 

@@ -102,7 +102,7 @@ def on_a_terminal(*arguments: str, url: str, answer: str) -> tuple[int, str]:
         os.close(ours)
 
 
-@pytest.mark.parametrize(("answer", "status"), [("n\n", 130), ("\n", 130), ("\x04", 130)])
+@pytest.mark.parametrize(("answer", "status"), [("n\n", 1), ("\n", 1), ("\x04", 130)])
 def test_on_a_terminal_rollback_asks_and_takes_no_for_an_answer(
     database_url: str, answer: str, status: int
 ) -> None:

@@ -54,13 +54,18 @@ SIGNS = {"worker": r" ready\.", "beat": r"beat: Starting"}
 
 @pytest.mark.parametrize("command", commands())
 def test_every_command_runs(
-    command: str, make_database: MakeDatabase, new_broker: NewBroker, tmp_path: Path
+    command: str,
+    make_database: MakeDatabase,
+    template: str,
+    new_broker: NewBroker,
+    tmp_path: Path,
 ) -> None:
     program, *arguments = shlex.split(command)
     assert program == "video-bot"
     parse(arguments)
     port = str(free_port())
-    with make_database() as database_url:
+    is_migration = arguments == ["db", "migrate"]
+    with make_database(None if is_migration else template) as database_url:
         env = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "DATABASE_URL": database_url,
@@ -70,7 +75,7 @@ def test_every_command_runs(
             "OUTPUT_DIR": str(tmp_path / "videos"),
         }
         argv = ["/bin/sh", "-c", f"exec {command}"]
-        if arguments == ["db", "migrate"]:
+        if is_migration:
             found = run(argv=argv, env=env)
             assert found.returncode == 0, found.stderr
             return

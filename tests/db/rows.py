@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from db import events, requests
 from db.engine import Database
@@ -96,3 +96,18 @@ def moves(conn: Connection, request_id: UUID) -> list[tuple[str, str]]:
 def moves_of(database: Database, request_id: UUID) -> list[tuple[str, str]]:
     with database.begin() as conn:
         return moves(conn, request_id)
+
+
+def make_due(database: Database, *request_ids: UUID) -> None:
+    """Their time has come, of the first the longest ago."""
+    with database.begin() as conn:
+        # From the last to the first, so that the table does not have them in this order by itself.
+        for position, request_id in reversed([*enumerate(request_ids)]):
+            conn.execute(
+                text(
+                    "UPDATE video_requests"
+                    " SET due_at = now() - interval '1 hour' + :position * interval '1 second'"
+                    " WHERE id = :id"
+                ),
+                {"id": request_id, "position": position},
+            )

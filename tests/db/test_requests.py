@@ -16,24 +16,20 @@ from db.engine import Database
 from db.errors import ClaimLost, InvalidStatusTransition, RequestNotFound
 from db.records import Request
 from db.states import Status
-from tests.db.rows import LEASE, PREFIX, URLS, admit, admitted, in_state, moves_of, row, start
+from tests.db.rows import (
+    LEASE,
+    PREFIX,
+    URLS,
+    admit,
+    admitted,
+    in_state,
+    make_due,
+    moves_of,
+    row,
+    start,
+)
 
 MINE, ANOTHERS = UUID(int=1), UUID(int=2)
-
-
-def make_due(database: Database, *request_ids: UUID) -> None:
-    """Their time has come, of the first the longest ago."""
-    with database.begin() as conn:
-        # From the last to the first, so that the table does not have them in this order by itself.
-        for position, request_id in reversed([*enumerate(request_ids)]):
-            conn.execute(
-                text(
-                    "UPDATE video_requests"
-                    " SET due_at = now() - interval '1 hour' + :position * interval '1 second'"
-                    " WHERE id = :id"
-                ),
-                {"id": request_id, "position": position},
-            )
 
 
 def taken(conn: Connection, *, limit: int = 10, lease: timedelta = LEASE) -> set[UUID]:
