@@ -1,11 +1,7 @@
 """RL1 to RL3, RT1, RT6, LG1: admission, the one way a request comes into being."""
 
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from threading import Barrier
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -17,9 +13,9 @@ from structlog.testing import capture_logs
 from db import events, limits
 from db.engine import Database
 from db.records import Admission, NewRequest, Outcome, RateLimit
-from db.settings import DatabaseSettings
 from db.states import Status
 from db.tables import video_requests
+from tests.db.crowds import admit_at_once, many_connections
 from tests.db.rows import LEASE, admit, admit_one, new_request, row
 
 DAY = timedelta(hours=24)
@@ -47,27 +43,6 @@ def _insert(conn: Connection, created_at: datetime, *, user: str, counted: bool 
 def count(database: Database) -> int:
     with database.begin() as conn:
         return int(conn.execute(text("SELECT count(*) FROM video_requests")).scalar_one())
-
-
-@contextmanager
-def many_connections(url: str, number: int) -> Iterator[Database]:
-    values = {"database_url": url, "database_max_connections": number}
-    database = Database(DatabaseSettings.model_validate(values))
-    yield database
-    database.close()
-
-
-def admit_at_once(database: Database, news: list[NewRequest]) -> list[Admission]:
-    """Every one of them admitted by a thread and a connection of its own, in the same moment."""
-    barrier = Barrier(len(news))
-
-    def one(new: NewRequest) -> Admission:
-        with database.autocommit() as conn:
-            barrier.wait(30)
-            return admit_one(conn, new)
-
-    with ThreadPoolExecutor(len(news)) as threads:
-        return list(threads.map(one, news))
 
 
 def test_rt1_an_accepted_request_is_a_pending_row_with_its_event(database: Database) -> None:
