@@ -67,8 +67,9 @@ def _warnings(standing: Standing) -> Iterator[str]:
             yield f"{limit.used} of {_videos(limit.limit)} {window} are used; {left}."
     for each in standing.budgets:
         if _is_nearly_used(each.spent_usd, each.limit_usd):
+            how_far = "nearly used" if each.remaining_usd else "used up"
             yield (
-                f"{_whose_and_when(each)} is nearly used: {dollars(each.spent_usd)} spent, "
+                f"{_whose_and_when(each)} is {how_far}: {dollars(each.spent_usd)} spent, "
                 f"{dollars(each.remaining_usd)} left."
             )
 
