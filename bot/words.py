@@ -114,3 +114,8 @@ def since(start: datetime, moment: datetime) -> str:
 def file_size(size: int) -> str:
     """``812 KB`` or ``3.4 MB``."""
     return f"{size / 1e6:.1f} MB" if size >= 1_000_000 else f"{max(size // 1000, 1)} KB"
+
+
+def seconds(milliseconds: float | None) -> str:
+    """``42.3 s``; nothing where there is nothing to tell."""
+    return "" if milliseconds is None else f"{milliseconds / 1000:,.1f} s"

@@ -12,17 +12,16 @@ from sqlalchemy import Connection, Row, text
 from db.records import MonthlyQuota, Period, RateLimit, Scope, Spending, Standing
 
 #: It reads no more entries of the (user_id, created_at DESC) index than the limits, however many
-#: there are.
-_RATE_LIMIT: Final = text(
-    """
+#: there are. In the driver's own words, for SQLAlchemy's way to them takes half as long as
+#: Postgres' answer.
+_RATE_LIMIT: Final = """
     SELECT
       used_of_day,
       daily_limit,
       oldest_at,
       oldest_at + interval '24 hours' AS reset_at
-    FROM user_standing(:user_id, :daily_limit, 0, now())
+    FROM user_standing(%(user_id)s, %(daily_limit)s, 0, now())
     """
-)
 _LIMITS: Final = text(
     """
     SELECT
@@ -51,7 +50,8 @@ _BUDGETS: Final = text(
 
 def get_rate_limit_info(conn: Connection, user_id: str, limit: int) -> RateLimit:
     """Used (at most the limit), limit, and when the next place comes free."""
-    return _rate_limit(conn.execute(_RATE_LIMIT, {"user_id": user_id, "daily_limit": limit}).one())
+    values = {"user_id": user_id, "daily_limit": limit}
+    return _rate_limit(conn.exec_driver_sql(_RATE_LIMIT, values).one())
 
 
 def get_remaining_quota(conn: Connection, user_id: str, limit: int) -> int:

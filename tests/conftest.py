@@ -50,6 +50,8 @@ VARIABLES = [
     "GOOGLE_VERTEX_BASE_URL",
     "FLOWER_BASIC_AUTH",
     "PORT",
+    "LOG_FORMAT",
+    "LOG_LEVEL",
     "PGHOST",
     "PGHOSTADDR",
     "PGPORT",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bot.cli import INTERRUPTED, database, demo, limits, processes, submit, up
+from bot.cli import INTERRUPTED, database, demo, limits, processes, reading, stats, submit, up
 from bot.cli.errors import BAD_INPUT, FAILED, CommandFailed
 
 
@@ -63,6 +63,10 @@ def cli() -> None:
 cli.add_command(demo.demo)
 cli.add_command(up.up)
 cli.add_command(submit.submit)
+cli.add_command(reading.history)
+cli.add_command(reading.show)
+cli.add_command(reading.events)
+cli.add_command(stats.stats)
 cli.add_command(limits.limits)
 cli.add_command(database.db)
 cli.add_command(processes.worker)

@@ -1,19 +1,16 @@
 """What a person at a terminal sees of a request: its steps live, its row, its history."""
 
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-from rich.table import Table
 
 from bot import words
+from bot.cli import tables
 from bot.cli.admission import LOOK_EVERY
 from db import events, history, requests
 from db.engine import Database
@@ -22,15 +19,6 @@ from db.events import EventType
 from db.records import Event, Request
 from db.states import Status
 
-COLOURS: Final = {
-    Status.PENDING: "yellow",
-    Status.GENERATING: "cyan",
-    Status.COMPLETED: "green",
-    Status.FAILED: "red",
-    Status.TIMEOUT: "red",
-}
-PIPE_WIDTH: Final = 200
-"""Characters."""
 EARLIER: Final = 5
 """Earlier requests to show."""
 
@@ -39,10 +27,7 @@ class Steps:
     """Tells what has been done, and how long each step took."""
 
     def __init__(self) -> None:
-        # A pipe has no width of its own, and whoever reads it wants whole lines.
-        self.console = Console(
-            highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH, soft_wrap=True
-        )
+        self.console = tables.console()
         self._since = time.monotonic()
 
     def say(self, line: str) -> None:
@@ -89,7 +74,7 @@ def follow(
             for event in told[seen:]:
                 if status := _entered(event):
                     after = words.since(request.created_at, event.created_at)
-                    console.print(f"  [{COLOURS[status]}]●[/] {after:>9}  {status}")
+                    console.print(f"  [{tables.COLOURS[status]}]●[/] {after:>9}  {status}")
             seen = len(told)
             if found.status.has_ended:
                 return found
@@ -102,15 +87,8 @@ def follow(
 
 def show_result(steps: Steps, request: Request) -> Path | None:
     """The row as it stands, and where the video is, if there is one."""
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for field in fields(request):
-        value = getattr(request, field.name)
-        if value is not None:
-            table.add_row(f"[dim]{field.name}[/]", escape(_cell(value)))
     steps.console.print("\nThe row as it stands:")
-    steps.console.print(table)
+    steps.console.print(tables.row_table(request))
     if not request.video_urls:
         return None
     path = Path(unquote(urlsplit(request.video_urls[0]).path))
@@ -126,20 +104,15 @@ def show_history(steps: Steps, database: Database, request: Request) -> None:
     earlier = [each for each in known if each.id != request.id][:EARLIER]
     if not earlier:
         return
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading, width in (("earlier", 16), ("status", 10), ("took", 7), ("parameters", 30)):
-        table.add_column(heading, min_width=width, no_wrap=True, header_style="dim")
-    table.add_column("prompt", no_wrap=True, overflow="ellipsis", header_style="dim")
-    for each in earlier:
-        table.add_row(
-            each.created_at.strftime("%Y-%m-%d %H:%M"),
-            f"[{COLOURS[each.status]}]{each.status}[/]",
-            "" if each.duration_ms is None else f"{each.duration_ms / 1000:.1f} s",
-            words.parameters(each),
-            escape(each.prompt[:50]),
-        )
+    columns = {
+        "earlier": tables.ASKED,
+        "status": tables.STATUS,
+        "took": tables.TOOK,
+        "parameters": tables.PARAMETERS,
+        "prompt": tables.PROMPT,
+    }
     steps.console.print()
-    steps.console.print(table)
+    steps.console.print(tables.requests_table(earlier, columns))
 
 
 def _entered(event: Event) -> Status | None:
@@ -150,7 +123,3 @@ def _entered(event: Event) -> Status | None:
         case EventType.STATUS_CHANGED:
             return Status(event.event_data["to"])
     return None
-
-
-def _cell(value: object) -> str:
-    return ", ".join(value) if isinstance(value, list) else str(value)

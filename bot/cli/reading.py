@@ -1,0 +1,148 @@
+"""``video-bot history``, ``show`` and ``events``: requests, and what happened to them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import click
+
+from bot.cli.filters import check_range, json_option, name_option, range_options
+from bot.cli.options import LOCAL
+from db.states import Status
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+@contextmanager
+def connected(*, answer_timeout: timedelta | None = None) -> Iterator["Connection"]:
+    """The database of DATABASE_URL, in a transaction. What is slow is told on stderr (QH5)."""
+    from db.engine import ANSWER_TIMEOUT, Database
+    from db.errors import DatabaseUnavailable
+    from db.settings import DatabaseSettings, read, require
+    from workers.logs import configure
+    from workers.settings import LogSettings
+
+    require(DatabaseSettings, LogSettings)
+    configure(read(LogSettings), level="warning")
+    database = Database(read(DatabaseSettings), answer_timeout=answer_timeout or ANSWER_TIMEOUT)
+    try:
+        with closing(database), database.begin() as conn:
+            yield conn
+    except DatabaseUnavailable as error:
+        message = f"The database did not answer: {error} ({database})"
+        raise DatabaseUnavailable(message) from None
+
+
+@click.command()
+@name_option("--user", f"Whose requests. [default: {LOCAL}]")
+@name_option("--guild", "Those of a server instead, whoever asked.")
+@click.option(
+    "--status",
+    "statuses",
+    type=click.Choice([status.value for status in Status]),
+    multiple=True,
+    help="Only in this state; may be given several times.",
+)
+@range_options
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=20,
+    show_default=True,
+    help="How many at most.",
+)
+@click.option(
+    "--offset",
+    type=click.IntRange(0, 1_000_000_000),
+    default=0,
+    show_default=True,
+    help="How many of the newest to pass over.",
+)
+@json_option
+def history(
+    *,
+    user: str | None,
+    guild: str | None,
+    statuses: Sequence[str],
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    offset: int,
+    as_json: bool,
+) -> None:
+    """List the requests of a user or of a server, the newest first."""
+    if user is not None and guild is not None:
+        raise click.UsageError("--user and --guild exclude each other.")
+    check_range(since, until)
+
+    from bot.cli import tables
+    from bot.plain import as_json as json_of
+    from db.history import Wanted, of_guild, of_user
+
+    wanted = Wanted([Status(each) for each in statuses], since, until)
+    with connected() as conn:
+        if guild is None:
+            found = of_user(conn, user or LOCAL, wanted, limit=limit, offset=offset)
+        else:
+            found = of_guild(conn, guild, wanted, limit=limit, offset=offset)
+    if as_json:
+        click.echo(json_of(found))
+    elif not found:
+        click.echo("There are no such requests.")
+    else:
+        columns = {
+            "id": tables.ID,
+            **({} if guild is None else {"user": tables.USER}),
+            "asked (UTC)": tables.ASKED,
+            "status": tables.STATUS,
+            "took": tables.TOOK,
+            "prompt": tables.PROMPT,
+        }
+        tables.console().print(tables.requests_table(found, columns))
+
+
+@click.command()
+@click.argument("request_id", metavar="ID", type=click.UUID)
+@json_option
+def show(*, request_id: UUID, as_json: bool) -> None:
+    """Show everything that is kept of the request with this ID."""
+    from bot.cli import tables
+    from bot.plain import as_json as json_of
+    from db import history
+    from db.errors import RequestNotFound
+
+    with connected() as conn:
+        request = history.by_id(conn, request_id)
+    if request is None:
+        raise RequestNotFound(request_id)
+    if as_json:
+        click.echo(json_of(request))
+    else:
+        tables.console().print(tables.row_table(request))
+
+
+@click.command()
+@click.argument("request_id", metavar="ID", type=click.UUID)
+@json_option
+def events(*, request_id: UUID, as_json: bool) -> None:
+    """Show what happened to the request with this ID, in order."""
+    from bot.cli import tables
+    from bot.plain import as_json as json_of
+    from db import events as log
+    from db import history
+    from db.errors import RequestNotFound
+
+    with connected() as conn:
+        request = history.by_id(conn, request_id)
+        if request is None:
+            raise RequestNotFound(request_id)
+        found = log.of_request(conn, request_id)
+    if as_json:
+        click.echo(json_of(found))
+    elif not found:
+        click.echo("Nothing was written down of this request.")
+    else:
+        tables.console().print(tables.events_table(request, found))

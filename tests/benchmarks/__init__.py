@@ -1,0 +1,1 @@
+"""How fast the system is, measured against something whose speed needs no argument."""

@@ -1,0 +1,65 @@
+"""What the benchmarks of one run share: its size, and a Postgres with filled databases."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import make_url, text
+
+from db import embedded, migrate
+from db.engine import Database
+from tests.benchmarks.filling import Say, access, fill
+
+#: Room for the filling; and nobody vacuums or writes a checkpoint while time is taken.
+SETTINGS = {"max_wal_size": "8GB", "checkpoint_timeout": "1h", "autovacuum": "off"}
+
+
+@dataclass
+class Ground:
+    """The size of a run, and its databases, each made when it is first asked for."""
+
+    folder: Path
+    rows: int
+    more_rows: int
+    #: Of each side of a comparison.
+    samples: int
+    say: Say
+    #: Ends with the run, and what the benchmarks have started with it.
+    stack: ExitStack
+    _address: str | None = None
+    _filled: dict[int, Database] = field(default_factory=dict)
+
+    @property
+    def database(self) -> Database:
+        """The one with `rows` requests."""
+        return self.filled(self.rows)
+
+    @property
+    def larger_database(self) -> Database:
+        """The one with `more_rows` requests."""
+        return self.filled(self.more_rows)
+
+    def filled(self, rows: int) -> Database:
+        """A migrated database with so many requests."""
+        if rows not in self._filled:
+            self._filled[rows] = self._make(rows)
+        return self._filled[rows]
+
+    def _make(self, rows: int) -> Database:
+        if self._address is None:
+            self.say("starting Postgres")
+            # Durable, as where it counts: an INSERT waits for the disk.
+            server = embedded.postgres(self.folder, durable=True, settings=SETTINGS)
+            self._address = self.stack.enter_context(server)
+        name = f"rows_{rows}"
+        self.say(f"filling a database with {rows:,} requests")
+        postgres = access(self._address)
+        with postgres.autocommit() as conn:
+            conn.execute(text(f"CREATE DATABASE {name}"))
+        postgres.close()
+        url = make_url(self._address).set(database=name).render_as_string(hide_password=False)
+        migrate.migrate(url, lambda _line: None)
+        database = access(url)
+        self.stack.callback(database.close)
+        fill(database, rows, self.say)
+        return database

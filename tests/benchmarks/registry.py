@@ -1,0 +1,27 @@
+"""Every benchmark, by the name it is called by."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from tests.benchmarks import admission, growth, rate_check, reads, transitions
+from tests.benchmarks.ground import Ground
+from tests.benchmarks.measuring import Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """One subject: what it compares, in a line of help, and how."""
+
+    summary: str
+    run: Callable[[Ground], list[Comparison]]
+
+
+BENCHMARKS: Final[dict[str, Benchmark]] = {
+    "admission": Benchmark("an admission and a refusal against a plain INSERT", admission.run),
+    "rate-check": Benchmark("the rate check against SELECT 1", rate_check.run),
+    "transitions": Benchmark("a guarded move against a plain UPDATE and INSERT", transitions.run),
+    "reads": Benchmark("history and statistics against the time they may take", reads.run),
+    "growth": Benchmark("admission and rate check with ten times the rows", growth.run),
+    "reads-growth": Benchmark("history and statistics with ten times the rows", reads.run_growth),
+}

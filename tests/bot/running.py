@@ -1,0 +1,181 @@
+"""Our own commands as real processes, watched from outside."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TypeVar
+
+import psutil
+
+T = TypeVar("T")
+
+LIMIT = 60.0
+"""Seconds that anything here may take on a busy machine before it counts as hanging."""
+
+COMMAND = [sys.executable, "-m", "bot.cli"]
+
+
+def until(look: Callable[[], T | None], what: str, *, seconds: float = LIMIT) -> T:
+    """What `look` finds, once it finds something."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if found := look():
+            return found
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.02)
+
+
+class Running:
+    """A process whose lines are read as they come."""
+
+    def __init__(self, argv: list[str], env: Mapping[str, str]) -> None:
+        self.process = subprocess.Popen(
+            argv,
+            env={**os.environ, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self.lines: dict[str, list[str]] = {"stdout": [], "stderr": []}
+        self._readers = []
+        for name in self.lines:
+            stream = getattr(self.process, name)
+            reader = threading.Thread(target=self._read, args=(name, stream), daemon=True)
+            reader.start()
+            self._readers.append(reader)
+
+    def _read(self, name: str, stream: IO[bytes]) -> None:
+        for line in stream:
+            self.lines[name].append(line.decode(errors="replace").rstrip("\n"))
+
+    @property
+    def stdout(self) -> str:
+        return "\n".join(self.lines["stdout"])
+
+    @property
+    def stderr(self) -> str:
+        return "\n".join(self.lines["stderr"])
+
+    @property
+    def output(self) -> str:
+        return f"{self.stdout}\n--- stderr\n{self.stderr}"
+
+    def wait_for(self, pattern: str, *, seconds: float = LIMIT) -> re.Match[str]:
+        """The first match of `pattern` in what it says, once it says so."""
+
+        def look() -> re.Match[str] | None:
+            has_ended = self.process.poll() is not None
+            if has_ended:
+                self._drain()
+            for lines in list(self.lines.values()):
+                for line in list(lines):
+                    if match := re.search(pattern, line):
+                        return match
+            assert not has_ended, (
+                f"It ended ({self.process.returncode}) without saying {pattern}:\n{self.output}"
+            )
+            return None
+
+        try:
+            return until(look, f"Saying {pattern}", seconds=seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.output}") from None
+
+    def end(self, *signals: signal.Signals, seconds: float = LIMIT) -> int:
+        """Send it `signals` and wait for its end; its exit status."""
+        for each in signals:
+            self.process.send_signal(each)
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"It did not end within {seconds} s:\n{self.output}") from None
+        self._drain()
+        return status
+
+    def _drain(self) -> None:
+        """Wait for its last lines; a child that holds on to its output does not hold us up."""
+        for reader in self._readers:
+            reader.join(5)
+
+    def descendants(self) -> list[psutil.Process]:
+        try:
+            return psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+
+@contextmanager
+def started(
+    *arguments: str, env: Mapping[str, str], argv: list[str] | None = None
+) -> Iterator[Running]:
+    """One of our commands, for the block; whatever it left running is killed with it."""
+    running = Running([*(argv or COMMAND), *arguments], env)
+    try:
+        yield running
+    finally:
+        for process in running.descendants():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        running.process.kill()
+        running.process.wait()
+        running._drain()
+        for stream in (running.process.stdout, running.process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def run(
+    *arguments: str | bytes,
+    env: Mapping[str, str],
+    argv: list[str] | None = None,
+    seconds: float = LIMIT,
+) -> subprocess.CompletedProcess[str]:
+    """One of our commands, from its start to its end."""
+    command: list[str | bytes] = [*(argv or COMMAND), *arguments]
+    return subprocess.run(
+        command,
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=seconds,
+        start_new_session=True,
+        check=False,
+        text=True,
+    )
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Whoever was told of `folder` or works in it: commands, servers, their children."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            told = [*process.cmdline(), *process.environ().values(), process.cwd()]
+            if any(str(folder) in each for each in told):
+                found.append(process)
+    return found
+
+
+def assert_nothing_left(folder: Path, *, seconds: float = 0) -> None:
+    """No process of `folder` lives; after a SIGKILL they have `seconds` to notice."""
+    deadline = time.monotonic() + seconds
+    while left := processes_of(folder):
+        assert time.monotonic() < deadline, [told(process) for process in left]
+        time.sleep(0.02)
+
+
+def told(process: psutil.Process) -> str:
+    """A process, for a message."""
+    try:
+        return f"{process.pid} {' '.join(process.cmdline())}"
+    except psutil.Error:
+        return f"{process.pid} has ended"

@@ -1,0 +1,173 @@
+"""``video-bot db``: what it prints, asks and answers; how it migrates is tested in tests/db."""
+
+import json
+import os
+import pty
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+from sqlalchemy import make_url
+
+from db.migrate import migrations
+from tests.bot.running import COMMAND, run, until
+
+NAMES = [each.name for each in migrations()]
+
+
+def db(*arguments: str, url: str) -> subprocess.CompletedProcess[str]:
+    return run("db", *arguments, env={"DATABASE_URL": url})
+
+
+def tables(url: str) -> set[str]:
+    with closing(psycopg2.connect(url)) as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        return {name for (name,) in cursor}
+
+
+def test_migrate_shows_what_psql_says_and_may_run_again(empty_database_url: str) -> None:
+    found = db("migrate", url=empty_database_url)
+    assert (found.returncode, found.stderr) == (0, "")
+    lines = found.stdout.splitlines()
+    assert [line for line in lines if line.endswith(".sql:")] == [f"{name}.sql:" for name in NAMES]
+    assert "CREATE TABLE" in lines
+    assert "CREATE INDEX" in lines
+    again = db("migrate", url=empty_database_url)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert again.stdout.splitlines() == [f"{name} is applied already" for name in NAMES]
+
+
+def test_status_tells_what_is_applied_pending_and_missing(
+    empty_database_url: str, database_url: str
+) -> None:
+    lines = db("status", url=empty_database_url).stdout.splitlines()
+    assert lines[0].startswith("PostgreSQL 1")
+    assert lines[1:] == [
+        *(f"pending  {name}" for name in NAMES),
+        "missing  table schema_migrations",
+        "missing  table video_events",
+        "missing  table video_requests",
+    ]
+    found = db("status", url=database_url)
+    assert found.stdout.splitlines()[1:] == [f"applied  {name}" for name in NAMES]
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_status_for_programs(database_url: str) -> None:
+    found = db("status", "--json", url=database_url)
+    status = json.loads(found.stdout)
+    assert status.pop("server_version")
+    assert status == {"applied": NAMES, "pending": [], "missing_tables": []}
+
+
+def test_rollback_undoes_down_to_a_number_and_asks_nobody_off_a_terminal(database_url: str) -> None:
+    found = db("rollback", "--to", "2", url=database_url)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert f"{NAMES[2]}.down.sql:" in found.stdout
+    assert "DROP TABLE" in found.stdout
+    assert tables(database_url) == {"video_requests"}
+    found = db("rollback", url=database_url)
+    undone = [line for line in found.stdout.splitlines() if line.endswith(".sql:")]
+    # The first pending one is undone too, for half of it may be there.
+    assert undone == [f"{name}.down.sql:" for name in reversed(NAMES[:3])]
+    assert tables(database_url) == set()
+
+
+def on_a_terminal(*arguments: str, url: str, answer: str) -> tuple[int, str]:
+    """The command in front of a person who answers its one question."""
+    ours, theirs = pty.openpty()
+    said = ""
+    try:
+        process = subprocess.Popen(
+            [*COMMAND, "db", *arguments],
+            env={**os.environ, "DATABASE_URL": url},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        while "[y/N]" not in said:
+            said += os.read(ours, 4096).decode()
+        os.write(ours, answer.encode())
+        try:
+            while more := os.read(ours, 4096):
+                said += more.decode()
+        except OSError:
+            pass  # how Linux tells that nobody holds the terminal any more
+        return process.wait(60), said
+    finally:
+        os.close(ours)
+
+
+@pytest.mark.parametrize(("answer", "status"), [("n\n", 130), ("\n", 130), ("\x04", 130)])
+def test_on_a_terminal_rollback_asks_and_takes_no_for_an_answer(
+    database_url: str, answer: str, status: int
+) -> None:
+    before = tables(database_url)
+    ended, said = on_a_terminal("rollback", url=database_url, answer=answer)
+    url = make_url(database_url)
+    question = f"Undo all migrations, and every row in {url.database} on {url.host}?"
+    assert question in said
+    assert str(url.password) not in said
+    assert ended == status
+    assert tables(database_url) == before
+
+
+def test_on_a_terminal_rollback_takes_yes_for_an_answer(database_url: str) -> None:
+    ended, said = on_a_terminal("rollback", "--to", "1", url=database_url, answer="y\n")
+    assert ended == 0
+    assert "Undo every migration after 001 in" in said
+    until(lambda: tables(database_url) == {"video_requests"}, "The rollback")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (["rollback", "--to", "99"], 1, "There is no migration 99; they go from 0 (none) to "),
+        (["rollback", "--to", "-1"], 2, "-1 is not in the range x>=0"),
+        (["rollback", "--to", "two"], 2, "'two' is not a valid integer"),
+        (["upgrade"], 2, "No such command 'upgrade'"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_sentence(
+    database_url: str, arguments: list[str], status: int, sentence: str
+) -> None:
+    found = db(*arguments, url=database_url)
+    assert found.returncode == status
+    assert sentence in found.stderr
+    assert "Traceback" not in found.stderr
+    assert "video_events" in tables(database_url)
+
+
+@pytest.mark.parametrize("command", ["migrate", "rollback", "status"])
+def test_a_database_that_is_not_there(command: str) -> None:
+    found = db(command, url="postgresql://somebody:hush-hush@127.0.0.1:1/videos")
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr.startswith("video-bot: Database connection failed: ")
+    assert "hush-hush" not in found.stderr
+
+
+@pytest.mark.parametrize("command", ["migrate", "rollback", "status"])
+def test_without_a_database_url(command: str) -> None:
+    found = run("db", command, env={})
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr == "video-bot: DATABASE_URL environment variable is required\n"
+
+
+def test_a_migration_that_fails_ends_with_what_psql_says(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    with closing(psycopg2.connect(empty_database_url)) as conn, conn, conn.cursor() as cursor:
+        # In the way of the first migration.
+        cursor.execute("CREATE VIEW video_requests AS SELECT 1 AS id")
+    found = db("migrate", url=empty_database_url)
+    assert found.returncode == 1
+    assert "ERROR:" in found.stdout
+    assert found.stderr.startswith("video-bot: ")
+    assert "ERROR:" in found.stderr
+    assert "Traceback" not in found.stderr
+    assert tables(empty_database_url) == set()
+    assert not list(tmp_path.iterdir())

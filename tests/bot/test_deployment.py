@@ -1,0 +1,170 @@
+"""``Procfile``, ``docker-compose.yml`` and ``Dockerfile``: read by parsers, their commands run."""
+
+import os
+import re
+import shlex
+import sys
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from sqlalchemy import make_url
+
+from db.processes import free_port
+from tests.bot.conftest import NewBroker
+from tests.bot.running import run, started, until
+from tests.conftest import MakeDatabase
+from tests.test_documents import ROOT, SETTINGS, parse
+
+
+def procfile() -> dict[str, str]:
+    lines = (ROOT / "Procfile").read_text().splitlines()
+    return dict(line.split(": ", 1) for line in lines)
+
+
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return found
+
+
+def commands() -> list[str]:
+    """Every command of the Procfile and of the compose file, each once."""
+    ours = [each for each in compose()["services"].values() if "build" in each]
+    entry = re.search(r'^ENTRYPOINT \["(.*)"\]$', (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert entry
+    in_compose = [shlex.join([entry[1], *each["command"]]) for each in ours]
+    return sorted({*procfile().values(), *in_compose})
+
+
+def test_both_files_start_the_same_processes() -> None:
+    services = {name for name, each in compose()["services"].items() if "build" in each}
+    assert {*procfile()} - {"release"} == services - {"migrate"} == {"worker", "beat", "flower"}
+    assert procfile()["release"] == "video-bot db migrate"
+    assert compose()["services"]["migrate"]["command"] == ["db", "migrate"]
+
+
+SIGNS = {"worker": r" ready\.", "beat": r"beat: Starting"}
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_runs(
+    command: str, make_database: MakeDatabase, new_broker: NewBroker, tmp_path: Path
+) -> None:
+    program, *arguments = shlex.split(command)
+    assert program == "video-bot"
+    parse(arguments)
+    port = str(free_port())
+    with make_database() as database_url:
+        env = {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "DATABASE_URL": database_url,
+            "REDIS_URL": new_broker(),
+            "FLOWER_BASIC_AUTH": "operator:password",
+            "PORT": port,
+            "OUTPUT_DIR": str(tmp_path / "videos"),
+        }
+        argv = ["/bin/sh", "-c", f"exec {command}"]
+        if arguments == ["db", "migrate"]:
+            found = run(argv=argv, env=env)
+            assert found.returncode == 0, found.stderr
+            return
+        with started(argv=argv, env=env) as running:
+            if arguments[0] == "flower":
+                until(lambda: is_closed_to_strangers(port), "Flower answering")
+            else:
+                running.wait_for(SIGNS[arguments[0]])
+            running.process.terminate()
+            assert running.end() == 0, running.output
+
+
+def is_closed_to_strangers(port: str) -> bool:
+    with suppress(urllib.error.URLError):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code == 401
+    return False
+
+
+# --- Containers -----------------------------------------------------------------------------
+
+
+def test_postgres_is_as_developers_expect_it() -> None:
+    postgres = compose()["services"]["postgres"]
+    version = re.match(r"postgres:(\d+)", postgres["image"])
+    assert version
+    assert int(version[1]) >= 14
+    assert postgres["environment"] == {
+        "POSTGRES_USER": "discord_video",
+        "POSTGRES_PASSWORD": "dev_password",
+        "POSTGRES_DB": "discord_video_dev",
+    }
+    assert postgres["ports"] == ["127.0.0.1:5432:5432"]
+    assert "./sql:/docker-entrypoint-initdb.d:ro" in postgres["volumes"]
+    # That folder runs every *.sql, and no rollback may be among them.
+    assert not [path for path in (ROOT / "sql").glob("*.sql") if "down" in path.name]
+
+
+def test_redis_refuses_rather_than_forgets() -> None:
+    redis = compose()["services"]["redis"]
+    assert redis["image"].startswith("redis:")
+    assert "--maxmemory-policy noeviction" in " ".join(redis["command"])
+    assert "--appendonly yes" in " ".join(redis["command"])
+
+
+def test_nothing_is_open_to_the_network() -> None:
+    ports = [port for each in compose()["services"].values() for port in each.get("ports", [])]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+@pytest.mark.parametrize("name", ["worker", "beat", "flower"])
+def test_each_process_waits_for_what_it_needs(name: str) -> None:
+    services = compose()["services"]
+    service = services[name]
+    assert service["depends_on"] == {
+        "migrate": {"condition": "service_completed_successfully"},
+        "redis": {"condition": "service_healthy"},
+    }
+    assert services["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    for server in ("postgres", "redis"):
+        assert services[server]["healthcheck"]["test"]
+    environment = service["environment"]
+    assert {*environment} <= {*SETTINGS}
+    postgres = services["postgres"]["environment"]
+    url = make_url(environment["DATABASE_URL"])
+    assert (url.username, url.password, url.host, url.database) == (
+        postgres["POSTGRES_USER"],
+        postgres["POSTGRES_PASSWORD"],
+        "postgres",
+        postgres["POSTGRES_DB"],
+    )
+    assert environment["REDIS_URL"].startswith("redis://redis:6379")
+    assert f"videos:{environment['OUTPUT_DIR']}" in service["volumes"]
+    # A warm shutdown takes up to 20 s, and then the processes around it end.
+    assert service["stop_grace_period"] == "30s"
+
+
+def test_every_volume_is_declared() -> None:
+    named = {
+        volume.partition(":")[0]
+        for service in compose()["services"].values()
+        for volume in service.get("volumes", [])
+        if not volume.startswith(".")
+    }
+    assert named == {*compose()["volumes"]}
+
+
+def test_the_image_holds_what_the_program_needs() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    copied = {
+        name for line in re.findall(r"^COPY (.*) \S+$", text, re.MULTILINE) for name in line.split()
+    }
+    assert copied == {"setup.cfg", "setup.py", "README.rst", "bot", "db", "sql", "workers"}
+    assert re.search(r"^USER (?!root)", text, re.MULTILINE)
+    assert "postgresql-client" in text

@@ -1,0 +1,184 @@
+"""``worker``, ``beat`` and ``flower``: how they start, refuse to start, and stop."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from db.processes import free_port
+from tests.bot.conftest import NewBroker
+from tests.bot.running import COMMAND, assert_nothing_left, run, started, until
+from tests.conftest import MakeDatabase
+
+CELERY = [sys.executable, "-m", "celery", "-A", "workers.app:app"]
+#: Each way to start a process that needs the database.
+STARTS = {
+    "worker": [*COMMAND, "worker"],
+    "beat": [*COMMAND, "beat"],
+    "celery worker": [*CELERY, "worker"],
+}
+AT_ONCE = 5.0
+"""Seconds, of which nearly all are Python's imports on a busy machine."""
+SECRET = "hush-hush"
+
+
+def refused(argv: list[str], env: dict[str, str]) -> list[str]:
+    """The lines of a process that must refuse to start, at once."""
+    begin = time.monotonic()
+    found = run(argv=argv, env=env)
+    assert time.monotonic() - begin < AT_ONCE
+    assert found.returncode == 2, found.stderr
+    assert "Traceback" not in found.stderr
+    # Celery's own command warns root of itself first.
+    said = re.sub(r"(?s)^\S+ SecurityWarning: .*security_error\([^\n]*\n", "", found.stderr)
+    return [line.removeprefix("video-bot: ") for line in said.splitlines()]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unreachable() -> Iterator[dict[str, Future[tuple[subprocess.CompletedProcess[str], float]]]]:
+    """Workers that look for a database that is not there, meanwhile."""
+    with socket.socket() as taken, ThreadPoolExecutor() as threads:
+        taken.bind(("127.0.0.1", 0))
+        address = f"postgresql://somebody:{SECRET}@127.0.0.1:{taken.getsockname()[1]}/videos"
+
+        def start(argv: list[str]) -> tuple[subprocess.CompletedProcess[str], float]:
+            begin = time.monotonic()
+            found = run(argv=argv, env={"DATABASE_URL": address})
+            return found, time.monotonic() - begin
+
+        names = ["worker", "celery worker"]
+        yield {name: threads.submit(start, STARTS[name]) for name in names}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_without_a_database_url_it_stops_at_once(name: str) -> None:
+    assert refused(STARTS[name], {}) == ["DATABASE_URL environment variable is required"]
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_everything_missing_or_wrong_is_named_in_one_message(name: str) -> None:
+    wrong = {
+        "DATABASE_MAX_CONNECTIONS": "101",
+        "REDIS_URL": f"http://:{SECRET}@localhost",
+        "DAILY_LIMIT": "0",
+        "SANDBOX_OUTCOME": "maybe",
+        "LOG_LEVEL": "loud",
+    }
+    assert refused(STARTS[name], wrong) == [
+        "DATABASE_URL environment variable is required",
+        "DATABASE_MAX_CONNECTIONS must be a whole number from 1 to 100",
+        "REDIS_URL must look like redis://:password@host:6379/0",
+        "DAILY_LIMIT must be a whole number from 1 to 1000000",
+        "SANDBOX_OUTCOME must be one of 'completed', 'refused', 'busy', 'unknown', 'failed', "
+        "'filtered' or 'never'",
+        "LOG_LEVEL must be one of 'debug', 'info', 'warning' or 'error'",
+    ]
+
+
+def test_a_wrong_database_url_is_not_quoted() -> None:
+    said = refused(STARTS["worker"], {"DATABASE_URL": f"mysql://root:{SECRET}@localhost/videos"})
+    assert said == ["DATABASE_URL must look like postgresql://user:password@host:5432/database"]
+
+
+def test_flower_names_what_it_needs() -> None:
+    wrong = {"PORT": "70000", "REDIS_URL": f"http://:{SECRET}@localhost", "LOG_FORMAT": "xml"}
+    flower = [*COMMAND, "flower"]
+    assert refused(flower, wrong) == [
+        "FLOWER_BASIC_AUTH environment variable is required",
+        "PORT must be a whole number from 1 to 65535",
+        "REDIS_URL must look like redis://:password@host:6379/0",
+        "LOG_FORMAT must be one of 'auto', 'console' or 'json'",
+    ]
+    assert refused(flower, {"FLOWER_BASIC_AUTH": "no-colon"}) == [
+        "FLOWER_BASIC_AUTH must look like user:password"
+    ]
+
+
+def test_settings_come_from_a_file_too_and_the_environment_wins(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DATABASE_URL=mysql://file\nDAILY_LIMIT=none\nLOG_LEVEL=loud\n")
+    said = refused(STARTS["worker"], {"DAILY_LIMIT": "5"})
+    assert [line.split()[0] for line in said] == ["DATABASE_URL", "LOG_LEVEL"]
+
+
+@pytest.mark.parametrize("way", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_it_stops_in_order(
+    place: Path,
+    way: signal.Signals,
+    make_database: MakeDatabase,
+    template: str,
+    new_broker: NewBroker,
+) -> None:
+    port = str(free_port())
+    folder = place / way.name
+    with make_database(template) as database_url, ExitStack() as stack:
+        env = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": new_broker(),
+            "FLOWER_BASIC_AUTH": f"operator:{SECRET}",
+            "PORT": port,
+            "OUTPUT_DIR": str(folder),
+        }
+        commands = ("worker", "beat", "flower")
+        running = {name: stack.enter_context(started(name, env=env)) for name in commands}
+        running["worker"].wait_for(r" ready\.")
+        running["beat"].wait_for(r"beat: Starting")
+        until(lambda: answers(port), "Flower answering")
+        statuses = {name: each.end(way) for name, each in running.items()}
+        output = {name: each.output for name, each in running.items()}
+    assert statuses == dict.fromkeys(commands, 0), output
+    for name in commands:
+        assert "Traceback" not in output[name]
+        assert SECRET not in output[name]
+    address = make_url(database_url)
+    assert f"postgresql://{address.username}:***@{address.host}:{address.port}/" in output["worker"]
+    for said in output.values():
+        assert str(address.password) not in said
+        assert str(make_url(env["REDIS_URL"]).password) not in said
+    assert_nothing_left(folder)
+
+
+def test_beat_may_be_stopped_while_it_starts(new_broker: NewBroker) -> None:
+    """Celery's handler would ask for half a module, and end in a trace back."""
+    env = {"DATABASE_URL": "postgresql://localhost/unused", "REDIS_URL": new_broker()}
+    argv = [sys.executable, "-X", "importtime", *COMMAND[1:]]
+    with started("beat", argv=argv, env=env) as running:
+        running.wait_for(r"beat: Starting")
+        assert running.end(signal.SIGTERM) == 0
+    before, _, _ = running.stderr.partition("beat: Starting")
+    assert re.search(r"\| +celery\.app\.amqp$", before, re.MULTILINE)
+
+
+def answers(port: str) -> bool:
+    """Whether Flower is there, and closed to strangers."""
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code == 401
+    except OSError:
+        return False
+    raise AssertionError("Flower lets everybody in")
+
+
+@pytest.mark.parametrize("name", ["worker", "celery worker"])
+def test_an_unreachable_database_is_asked_again_and_then_told(
+    unreachable: dict[str, Future[tuple[subprocess.CompletedProcess[str], float]]], name: str
+) -> None:
+    found, seconds = unreachable[name].result(60)
+    assert found.returncode == 1
+    waits = [line for line in found.stderr.splitlines() if "database_unreachable" in line]
+    assert [line.partition('"next_try_seconds": ')[2][0] for line in waits] == ["1", "2", "4"]
+    assert re.search(r"Database connection failed: .*Connection refused", found.stderr)
+    assert SECRET not in found.stderr
+    assert 7 <= seconds < 30

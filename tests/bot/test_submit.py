@@ -1,0 +1,291 @@
+"""``video-bot submit``: a request put on its way, or a sentence that says why not."""
+
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import psycopg2
+import pytest
+from click.testing import CliRunner
+
+from bot.cli.commands import cli
+from bot.cli.options import new_request
+from db.validation import InvalidRequest
+from tests.bot.conftest import NewBroker
+from tests.bot.running import run, started
+from tests.conftest import MakeDatabase
+
+PROMPT = "a red kite over a grassy park"
+SECRET = "hush-hush"
+
+
+@dataclass
+class System:
+    """A database and a broker with a worker."""
+
+    env: dict[str, str]
+
+    def submit(self, *arguments: str | bytes, **env: str) -> subprocess.CompletedProcess[str]:
+        return run("submit", *arguments, env={**self.env, **env})
+
+    def users(self) -> list[str]:
+        """The users of all rows."""
+        with (
+            closing(psycopg2.connect(self.env["DATABASE_URL"])) as conn,
+            conn.cursor() as cursor,
+        ):
+            cursor.execute("SELECT user_id FROM video_requests")
+            return [user for (user,) in cursor]
+
+    def row(self, request_id: str) -> tuple[object, ...]:
+        with (
+            closing(psycopg2.connect(self.env["DATABASE_URL"])) as conn,
+            conn.cursor() as cursor,
+        ):
+            cursor.execute(
+                "SELECT user_id, guild_id, channel_id, prompt, duration_seconds, aspect_ratio, "
+                "resolution, generate_audio FROM video_requests WHERE id = %s",
+                [request_id],
+            )
+            (row,) = cursor.fetchall()
+        return row
+
+
+@pytest.fixture(scope="module")
+def system(
+    place: Path, make_database: MakeDatabase, template: str, new_broker: NewBroker
+) -> Iterator[System]:
+    with make_database(template) as database_url:
+        env = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": new_broker(),
+            "OUTPUT_DIR": str(place / "videos"),
+            "DAILY_LIMIT": "2",
+            # Nothing is drawn: what counts here is the row.
+            "SANDBOX_OUTCOME": "failed",
+            "SANDBOX_SECONDS": "0",
+        }
+        with started("worker", "--concurrency", "1", env=env) as worker:
+            worker.wait_for(r" ready\.")
+            yield System(env)
+
+
+@pytest.fixture(scope="module")
+def closed_port() -> Iterator[int]:
+    """A port that nobody listens on, nor will."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@dataclass
+class Timed:
+    result: subprocess.CompletedProcess[str]
+    seconds: float
+
+
+@pytest.fixture(scope="module", autouse=True)
+def waiting(system: System, closed_port: int) -> Iterator[dict[str, Future[Timed]]]:
+    """Submits that have seconds to wait for a server, meanwhile."""
+
+    def submit(address: dict[str, str]) -> Timed:
+        begin = time.monotonic()
+        found = system.submit(PROMPT, "--user", "away", **address)
+        return Timed(found, time.monotonic() - begin)
+
+    # It takes connections, and answers nothing.
+    with socket.create_server(("127.0.0.1", 0)) as frozen, ThreadPoolExecutor() as threads:
+        redis = f"redis://:{SECRET}@127.0.0.1:{frozen.getsockname()[1]}/0"
+        postgres = f"postgresql://somebody:{SECRET}@127.0.0.1:{closed_port}/videos"
+        yield {
+            "postgres away": threads.submit(submit, {"DATABASE_URL": postgres}),
+            "redis frozen": threads.submit(submit, {"REDIS_URL": redis}),
+        }
+
+
+def test_it_prints_the_id_and_nothing_else(system: System) -> None:
+    found = system.submit(PROMPT)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert str(UUID(found.stdout.strip())) + "\n" == found.stdout
+    row = ("cli", "cli", "cli", PROMPT, 4, "16:9", "720p", True)
+    assert system.row(found.stdout.strip()) == row
+
+
+def test_what_is_asked_for_is_in_the_row(system: System) -> None:
+    request_id = str(uuid4())
+    who = ["--user", "1001", "--guild", "2002", "--channel", "3003", "--id", request_id]
+    what = ["--duration", "8", "--aspect-ratio", "9:16", "--resolution", "1080p", "--no-audio"]
+    found = system.submit(f"{PROMPT}, größer ✨", *who, *what)
+    assert (found.returncode, found.stdout) == (0, f"{request_id}\n")
+    row = ("1001", "2002", "3003", f"{PROMPT}, größer ✨", 8, "9:16", "1080p", False)
+    assert system.row(request_id) == row
+
+
+def test_the_same_id_twice_is_one_request(system: System) -> None:
+    request_id = str(uuid4())
+    arguments = [PROMPT, "--user", "twice", "--id", request_id]
+    # Once in the limit, and a third time beyond it, which an id that is known does not meet.
+    for daily_limit in ("2", "2", "1"):
+        found = system.submit(*arguments, DAILY_LIMIT=daily_limit)
+        assert (found.returncode, found.stdout, found.stderr) == (0, f"{request_id}\n", "")
+    assert system.users().count("twice") == 1
+
+
+def test_beyond_the_limit_it_says_when_to_come_back(system: System) -> None:
+    statuses = [system.submit(PROMPT, "--user", "keen").returncode for _ in range(2)]
+    found = system.submit(PROMPT, "--user", "keen")
+    assert [*statuses, found.returncode] == [0, 0, 3]
+    assert found.stdout == ""
+    sentence = (
+        r"video-bot: All 2 videos of the last 24 hours are used\. The next one comes free at "
+        r"\d{4}-\d\d-\d\d \d\d:\d\d UTC \(resets in 2[34]h \d+m\)\.\n"
+    )
+    assert re.fullmatch(sentence, found.stderr), found.stderr
+    assert system.users().count("keen") == 2
+
+
+def test_without_a_worker_it_says_so(system: System, new_broker: NewBroker) -> None:
+    arguments = [PROMPT, "--user", "early", "--wait", "0.3"]
+    found = system.submit(*arguments, REDIS_URL=new_broker())
+    assert found.returncode == 0
+    assert UUID(found.stdout.strip())
+    assert found.stderr == "It waits in the queue: no worker has taken it up yet.\n"
+
+
+def test_without_waiting_it_says_nothing_of_it(system: System, new_broker: NewBroker) -> None:
+    found = system.submit(PROMPT, "--user", "early", "--wait", "0", REDIS_URL=new_broker())
+    assert (found.returncode, found.stderr) == (0, "")
+    assert UUID(found.stdout.strip())
+
+
+def assert_it_names_redis(found: subprocess.CompletedProcess[str]) -> None:
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr.startswith("video-bot: Redis did not take the message: ")
+    assert found.stderr.count("\n") == 1
+    assert SECRET not in found.stderr
+
+
+def test_redis_away(system: System, closed_port: int) -> None:
+    begin = time.monotonic()
+    found = system.submit(
+        PROMPT, "--user", "away", REDIS_URL=f"redis://:{SECRET}@127.0.0.1:{closed_port}/0"
+    )
+    assert time.monotonic() - begin < 15
+    assert_it_names_redis(found)
+    assert "away" not in system.users()
+
+
+BAD_INPUT: dict[str, tuple[list[str | bytes], str]] = {
+    "empty": ([""], "The prompt must have 5 to 600 characters; this one has 0."),
+    "blank": (["        "], "The prompt must have 5 to 600 characters; this one has 0."),
+    "short": (["kite"], "The prompt must have 5 to 600 characters; this one has 4."),
+    "long": (["k" * 601], "The prompt must have 5 to 600 characters; this one has 601."),
+    "not UTF-8": (
+        [b"a red kite \xff"],
+        "The prompt must be plain text; character 12 of it (U+DCFF) cannot be written.",
+    ),
+    "5 s": ([PROMPT, "--duration", "5"], "The duration must be 4, 6 or 8 seconds, not 5."),
+    "16:10": (
+        [PROMPT, "--aspect-ratio", "16:10"],
+        "The aspect ratio must be 16:9 or 9:16, not 16:10.",
+    ),
+    "4K": ([PROMPT, "--resolution", "4K"], "The resolution must be 720p or 1080p, not 4K."),
+    "no user": (
+        [PROMPT, "--user", ""],
+        "The user must have 1 to 100 characters; this one has 0.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_told_in_a_sentence(system: System, case: str) -> None:
+    arguments, sentence = BAD_INPUT[case]
+    marked = arguments if "--user" in arguments else [*arguments, "--user", "clumsy"]
+    found = system.submit(*marked)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr == f"video-bot: {sentence}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([PROMPT, "--id", "nonsense"], "'nonsense' is not a valid UUID"),
+        ([PROMPT, "--duration", "long"], "'long' is not a valid integer"),
+        ([PROMPT, "--wait", "-1"], "-1"),
+        ([], "Missing argument 'PROMPT'"),
+    ],
+)
+def test_what_the_command_line_cannot_read_is_named(
+    system: System, arguments: list[str], named: str
+) -> None:
+    found = system.submit(*arguments)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert named in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_no_bad_input_has_left_a_row(system: System) -> None:
+    assert not {"", "clumsy"} & {*system.users()}
+
+
+def test_a_nul_cannot_even_be_typed_and_is_refused(system: System) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in system.env.items():
+            patch.setenv(name, value)
+        found = CliRunner().invoke(cli, ["submit", "a red\0kite", "--user", "clumsy"])
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert found.stderr == (
+        "video-bot: The prompt must be plain text; character 6 of it (U+0000) cannot be written.\n"
+    )
+
+
+def test_several_problems_are_told_at_once() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        new_request(
+            "\ud800" * 10,
+            duration_seconds=5,
+            aspect_ratio="16:10",
+            resolution="4K",
+            generate_audio=True,
+            user="",
+        )
+    said = str(caught.value)
+    for what in ("prompt", "duration", "aspect ratio", "resolution", "user"):
+        assert f"The {what} must" in said
+    said.encode()
+
+
+def test_settings_that_are_missing_are_named(system: System) -> None:
+    del system
+    found = run("submit", PROMPT, env={"DAILY_LIMIT": "many"})
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr == (
+        "video-bot: DATABASE_URL environment variable is required\n"
+        "DAILY_LIMIT must be a whole number from 1 to 1000000\n"
+    )
+
+
+def test_redis_frozen(system: System, waiting: dict[str, Future[Timed]]) -> None:
+    found = waiting["redis frozen"].result(60)
+    assert found.seconds < 30
+    assert_it_names_redis(found.result)
+    assert "away" not in system.users()
+
+
+def test_postgres_away(waiting: dict[str, Future[Timed]], closed_port: int) -> None:
+    found = waiting["postgres away"].result(60)
+    assert (found.result.returncode, found.result.stdout) == (1, "")
+    *_, last = found.result.stderr.splitlines()
+    assert last.startswith("video-bot: Database connection failed: ")
+    assert f"postgresql://somebody:***@127.0.0.1:{closed_port}/videos, 3 retries)" in last
+    assert SECRET not in found.result.stderr
+    assert "Traceback" not in found.result.stderr
+    # 1, 2 and 4 s between four attempts.
+    assert 7 <= found.seconds < 30

@@ -1,0 +1,244 @@
+"""``video-bot up``: the whole system kept running, on its own servers or on given ones."""
+
+import base64
+import re
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg2
+import pytest
+
+from db.processes import free_port
+from tests.bot.conftest import NewBroker
+from tests.bot.running import Running, assert_nothing_left, run, started, told, until
+from tests.conftest import MakeDatabase
+
+PROMPT = "a lighthouse nobody may read of"
+IN_TIME = 40.0
+"""Seconds from Ctrl-C to the end: Celery's own grace and more."""
+
+
+def ask(port: str, path: str, login: str | None = None) -> tuple[int, str]:
+    """Flower's answer; 0 while it does not listen."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
+    if login:
+        request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, ""
+    except OSError:
+        return 0, ""
+
+
+def rows(url: str, statement: str, *values: str) -> list[tuple[object, ...]]:
+    with closing(psycopg2.connect(url)) as conn, conn.cursor() as cursor:
+        cursor.execute(statement, values)
+        return cursor.fetchall()
+
+
+def await_end(url: str, request_id: str) -> tuple[object, ...]:
+    """Status and addresses of a request that has ended."""
+    ended = (
+        "SELECT status, video_urls FROM video_requests "
+        "WHERE id = %s AND status NOT IN ('pending', 'generating')"
+    )
+    return until(lambda: rows(url, ended, request_id), "The end of the request")[0]
+
+
+@dataclass
+class Story:
+    """What came of a system that was started, used and stopped."""
+
+    folder: Path
+    answers: dict[str, tuple[int, str]] = field(default_factory=dict)
+    submitted: str = ""
+    ended: tuple[object, ...] = ()
+    children: list[str] = field(default_factory=list)
+    status: int | None = None
+    seconds: float = 0
+    lines: list[str] = field(default_factory=list)
+    stderr: str = ""
+
+
+def tell(story: Story, running: Running, way: signal.Signals) -> None:
+    begin = time.monotonic()
+    story.status = running.end(way, seconds=IN_TIME)
+    story.seconds = time.monotonic() - begin
+    story.lines, story.stderr = running.lines["stdout"], running.stderr
+
+
+@pytest.fixture(scope="module")
+def alone(place: Path) -> Story:
+    """On servers of its own: used from a second terminal as it says, then Ctrl-C."""
+    story = Story(place / "alone")
+    with started("up", "--folder", str(story.folder), env={"SANDBOX_SECONDS": "0"}) as running:
+        running.wait_for("Ctrl-C stops everything")
+        exports = dict(re.findall(r"export (\w+)=(\S+)", running.stdout))
+        flower = running.wait_for(r"http://127\.0\.0\.1:(\d+)  user (\w+), password (\S+)$")
+        port, login = flower[1], f"{flower[2]}:{flower[3]}"
+        request_id = str(uuid4())
+        result = run("submit", PROMPT, "--id", request_id, "--wait", "60", env=exports)
+        assert result.returncode == 0, result.stderr
+        story.submitted = result.stdout
+        story.ended = await_end(exports["DATABASE_URL"], request_id)
+        until(lambda: ask(port, "/healthcheck")[0], "Flower listening")
+        for name, given in {"nobody": None, "stranger": "admin:guess", "operator": login}.items():
+            for path in ("/", "/api/tasks"):
+                story.answers[f"{name} {path}"] = ask(port, path, given)
+        running.wait_for(r"beat +\| .*beat: Starting")
+        story.children = [told(each) for each in running.descendants()]
+        tell(story, running, signal.SIGINT)
+    return story
+
+
+def test_it_tells_where_everything_is(alone: Story) -> None:
+    said = [line.partition("| ")[2] for line in alone.lines if line.startswith("up ")]
+    assert said[:4] == [
+        f"Everything is kept in {alone.folder}",
+        "PostgreSQL is up",
+        "Redis is up",
+        "The database is migrated",
+    ]
+    assert said[-2:] == ["Ctrl-C stops everything.", "Stopping"]
+
+
+def test_every_line_carries_the_name_of_its_process(alone: Story) -> None:
+    names = {line.partition("|")[0].strip() for line in alone.lines}
+    assert names == {"up", "worker", "beat", "flower"}
+    for name in ("worker", "beat"):
+        assert any(re.match(rf'{name:<7}\| {{.*"event"', line) for line in alone.lines)
+
+
+def test_a_request_from_another_terminal_becomes_a_video(alone: Story) -> None:
+    status, urls = alone.ended
+    assert status == "completed"
+    assert isinstance(urls, list)
+    video = Path(urls[0].removeprefix("file://"))
+    assert video.is_relative_to(alone.folder / "videos")
+    assert video.stat().st_size > 10_000
+
+
+def test_flower_asks_for_the_password(alone: Story) -> None:
+    assert {path: status for path, (status, _) in alone.answers.items()} == {
+        "nobody /": 401,
+        "nobody /api/tasks": 401,
+        "stranger /": 401,
+        "stranger /api/tasks": 401,
+        "operator /": 200,
+        "operator /api/tasks": 200,
+    }
+
+
+def test_flower_shows_the_tasks_and_no_prompt(alone: Story) -> None:
+    _, tasks = alone.answers["operator /api/tasks"]
+    assert alone.submitted.strip() in tasks
+    assert "create_request" in tasks
+    assert "lighthouse" not in tasks
+
+
+def test_no_password_is_seen_in_the_list_of_processes(alone: Story) -> None:
+    password = next(line for line in alone.lines if "password" in line).rpartition(" ")[2]
+    database = next(line for line in alone.lines if "DATABASE_URL" in line)
+    secrets = [password, *re.findall(r":([^:@/]+)@", database)]
+    assert len(secrets) == 2
+    for secret in secrets:
+        assert not [each for each in alone.children if secret in each]
+
+
+def test_ctrl_c_stops_everything(alone: Story) -> None:
+    assert (alone.status, alone.stderr.strip()) == (130, "")
+    assert alone.seconds < IN_TIME
+    assert_nothing_left(alone.folder)
+
+
+@dataclass
+class Given(Story):
+    """On servers that were there, with one process killed from outside."""
+
+    database_url: str = ""
+
+
+@pytest.fixture(scope="module")
+def given(place: Path, make_database: MakeDatabase, new_broker: NewBroker) -> Iterator[Given]:
+    with make_database() as database_url:
+        story = Given(place / "given", database_url=database_url)
+        env = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": new_broker(),
+            "FLOWER_BASIC_AUTH": "operator:hush-hush",
+            "PORT": str(free_port()),
+            "OUTPUT_DIR": str(place / "elsewhere"),
+            "SANDBOX_SECONDS": "0",
+        }
+        with started("up", "--folder", str(story.folder), env=env) as running:
+            running.wait_for("Ctrl-C stops everything")
+            running.wait_for(r"worker +\| .* ready")
+            story.submitted = run("submit", PROMPT, env=env).stdout.strip()
+            story.ended = await_end(database_url, story.submitted)
+            story.answers["operator"] = ask(env["PORT"], "/", env["FLOWER_BASIC_AUTH"])
+            children = running.descendants()
+            story.children = [told(each) for each in children]
+            beat = next(each for each in children if told(each).endswith("beat"))
+            beat.kill()
+            begin = time.monotonic()
+            story.status = running.end(seconds=IN_TIME)
+            story.seconds = time.monotonic() - begin
+            story.lines, story.stderr = running.lines["stdout"], running.stderr
+        yield story
+
+
+def test_given_servers_are_used_and_none_are_started(given: Given) -> None:
+    assert given.ended[0] == "completed"
+    assert rows(given.database_url, "SELECT count(*) FROM schema_migrations") == [(3,)]
+    assert not [each for each in given.children if "postgres" in each.replace("-m bot", "")]
+    assert not [each for each in given.children if "redis" in each or "valkey" in each]
+    assert not (given.folder / "postgres").exists()
+    assert not (given.folder / "redis").exists()
+
+
+def test_videos_go_where_they_are_wanted(given: Given, place: Path) -> None:
+    urls = given.ended[1]
+    assert isinstance(urls, list)
+    assert urls[0].startswith((place / "elsewhere").as_uri())
+
+
+def test_what_the_user_has_set_is_not_printed(given: Given) -> None:
+    said = "\n".join(given.lines)
+    assert given.answers["operator"][0] == 200
+    assert "user operator, password as in FLOWER_BASIC_AUTH" in said
+    assert "hush-hush" not in said
+    assert "export" not in said
+
+
+def test_the_death_of_a_process_ends_all(given: Given) -> None:
+    assert given.status == 1
+    assert given.stderr == "video-bot: beat has ended with status -9"
+    assert given.seconds < IN_TIME
+    assert_nothing_left(given.folder)
+
+
+def test_wrong_settings_are_all_named_before_anything_starts(place: Path) -> None:
+    wrong = {
+        "DATABASE_URL": "mysql://somewhere",
+        "DATABASE_MAX_CONNECTIONS": "0",
+        "REDIS_URL": "http://somewhere",
+        "FLOWER_BASIC_AUTH": "password",
+        "PORT": "http",
+    }
+    folder = place / "untouched"
+    found = run("up", "--folder", str(folder), env=wrong)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert {line.removeprefix("video-bot: ").split()[0] for line in found.stderr.splitlines()} == {
+        *wrong
+    }
+    assert not folder.exists()

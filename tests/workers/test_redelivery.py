@@ -1,0 +1,307 @@
+"""What Celery may do to a message at any time: bring it again, late, or twice (DESIGN, 1 to 3)."""
+
+from collections import Counter
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from db import requests
+from db.engine import Database
+from db.records import NewRequest, Request
+from db.states import Status
+from tests.db.rows import LEASE, admitted, new_request
+from tests.workers.conftest import MakeSystem
+from tests.workers.harness import System
+from tests.workers.waiting import until
+from workers import chain, following, starting
+from workers.app import FOLLOWING, app
+from workers.chain import LINKS
+from workers.providers.sandbox import SandboxProvider
+from workers.settings import SandboxOutcome
+from workers.starting import Step
+
+CREATE, START, POLL, FINALIZE = LINKS
+
+#: How a row stands when the message comes; then what the system has to show for it.
+ROWS = ("missing", "pending", "claimed", "generating", "completed", "failed", "timeout")
+
+#: What comes of a row when the very same message of a link comes twice. Where nothing is named
+#: the row stays as it was, to the last column: the message ends quietly.
+OUTCOMES = {
+    (CREATE, "missing"): Status.COMPLETED,
+    (CREATE, "pending"): Status.COMPLETED,
+    (CREATE, "generating"): Status.COMPLETED,
+    (START, "pending"): Status.COMPLETED,
+    (START, "generating"): Status.COMPLETED,
+    # It is parked, and the sweeper starts it.
+    (POLL, "pending"): Status.COMPLETED,
+    (POLL, "generating"): Status.COMPLETED,
+    (FINALIZE, "generating"): Status.COMPLETED,
+}
+#: What never happens but by somebody's meddling, and is told of as an error.
+ERRORS = {
+    (START, "missing"): "There is no request",
+    (FINALIZE, "pending"): "Invalid status transition",
+    (FINALIZE, "claimed"): "Invalid status transition",
+}
+CASES = [(link, state) for link in LINKS for state in ROWS]
+
+
+def asked() -> NewRequest:
+    return new_request(user_id=f"user-{uuid4()}", generate_audio=False)
+
+
+def prepare(system: System, state: str) -> NewRequest:
+    """A request that got to `state` by the steps of the product, made here one by one."""
+    new, context = asked(), system.context
+    if state in ("failed", "timeout"):
+        # No video is made, which is quicker.
+        context = replace(context, provider=sandbox(system, SandboxOutcome.NEVER))
+    if state == "missing":
+        return new
+    starting.admit(context, new)
+    if state == "claimed":
+        with system.database.autocommit() as conn:
+            requests.claim(conn, new.id, uuid4(), lease=timedelta(minutes=1))
+    if state in ("generating", "completed", "failed", "timeout"):
+        assert starting.start(context, new.id) is Step.DONE
+    if state == "completed":
+        assert following.finalize(context, new.id) is Step.DONE
+    with system.database.begin() as conn:
+        if state == "failed":
+            requests.fail(conn, new.id, code="internal", message="It went wrong")
+        if state == "timeout":
+            requests.time_out(conn, new.id, message="It took too long")
+    return new
+
+
+def sandbox(system: System, outcome: SandboxOutcome) -> SandboxProvider:
+    return SandboxProvider(system.videos, seconds=0, outcome=outcome)
+
+
+def message_of(system: System, link: str, new: NewRequest) -> tuple[str, bytes]:
+    """The message of one link, with the rest of the chain and all headers in it."""
+    headers = {chain.HEADER: {**asdict(new), "id": str(new.id)}}
+    rest = LINKS[LINKS.index(link) :]
+    [message] = system.broker.record(
+        lambda: chain._send(chain._links(rest, new.id, headers=headers))
+    )
+    return message
+
+
+@pytest.fixture(scope="module")
+def system(make_shared_system: MakeSystem) -> System:
+    """A worker that no row falls due to while the messages run."""
+    system = make_shared_system(RESCUE_AFTER_SECONDS=60)
+    system.start_worker()
+    return system
+
+
+@pytest.fixture(scope="module")
+def before_and_after(
+    system: System,
+) -> dict[tuple[str, str], tuple[UUID, Request | None, Request | None]]:
+    """For each case the row before its message came twice, and when all was quiet again."""
+    news = {case: prepare(system, case[1]) for case in CASES}
+    before = {case: system.find(new.id) for case, new in news.items()}
+    for case, new in news.items():
+        message = message_of(system, case[0], new)
+        for _ in range(2):
+            system.broker.deliver(*message)
+    wanted = [new.id for case, new in news.items() if case in OUTCOMES]
+    system.wait_until_ended(wanted)
+    system.wait_until_quiet()
+    return {case: (new.id, before[case], system.find(new.id)) for case, new in news.items()}
+
+
+@pytest.mark.parametrize(("link", "state"), CASES)
+def test_the_same_message_twice(
+    system: System,
+    before_and_after: dict[tuple[str, str], tuple[UUID, Request | None, Request | None]],
+    link: str,
+    state: str,
+) -> None:
+    request_id, before, after = before_and_after[link, state]
+    paid = state in ("generating", "completed", "failed", "timeout")
+    if (link, state) in OUTCOMES:
+        assert after is not None
+        assert after.status is OUTCOMES[link, state]
+        assert system.story(request_id) == ["created", "generating", "completed"]
+        assert system.calls()[request_id] == 1
+        if before is not None and before.started_at is not None:
+            assert (after.started_at, after.operation_name) == (
+                before.started_at,
+                before.operation_name,
+            )
+    else:
+        assert system.calls()[request_id] == paid
+        if after is None or before is None:
+            assert after is before
+        elif state == "claimed":
+            assert (after.status, after.claim) == (Status.PENDING, before.claim)
+            assert system.story(request_id) == ["created"]
+        elif (link, state) not in ERRORS:
+            assert after == before
+    errors = [
+        line
+        for line in system.lines
+        if line["level"] in ("error", "critical") and line.get("request_id") == str(request_id)
+    ]
+    if (link, state) in ERRORS:
+        assert errors
+        assert all(ERRORS[link, state] in line["event"] for line in errors), errors
+    else:
+        assert not errors
+
+
+def test_a_marker_without_a_claim_is_a_call_of_unknown_outcome(system: System) -> None:
+    """Somebody made the call and his claim was lost with the database, say."""
+    new = prepare(system, "pending")
+    context = system.context
+    assert context.storage.create_marker(context.storage.prefix_for(new.id))
+    system.broker.deliver(*message_of(system, START, new))
+    until(
+        lambda: system.worker.said("start_outcome_unknown", request_id=str(new.id)),
+        what="the marker is met",
+    )
+    system.wait_until_quiet()
+    row = system.row(new.id)
+    assert row.status is Status.PENDING
+    assert row.claim is not None
+    assert new.id not in system.calls()
+
+
+def test_what_has_expired_is_thrown_away(system: System) -> None:
+    new = prepare(system, "pending")
+    expired = timedelta(seconds=-1)
+    for send in (
+        lambda: chain.resume(new.id, at=START, expires_in=expired),
+        lambda: chain.poll_together([new.id], expires_in=expired),
+    ):
+        [message] = system.broker.record(send)
+        system.broker.deliver(*message)
+    before = system.row(new.id)
+    system.wait_until_quiet()
+    assert system.row(new.id) == before
+    thrown_away = [line for line in system.lines if "Discarding revoked task" in line["event"]]
+    assert len(thrown_away) == 2
+
+
+def test_two_sweepers_at_once_take_different_rows(database: Database) -> None:
+    due = {admitted(database) for _ in range(7)}
+    with database.begin() as conn:
+        requests.park(conn, dict.fromkeys(due, timedelta(0)), is_progress=True)
+    with database.begin() as one, database.begin() as two:
+        first = {row.id for row in requests.take_due(one, limit=3, lease=LEASE)}
+        second = {row.id for row in requests.take_due(two, limit=1000, lease=LEASE)}
+    assert len(first) == 3
+    assert not first & second
+    assert first | second == due
+    with database.begin() as conn:
+        assert not requests.take_due(conn, limit=1000, lease=LEASE)
+
+
+def test_any_number_of_sweeps_sends_each_row_once(make_system: MakeSystem) -> None:
+    system = make_system(SANDBOX_OUTCOME="never", RESCUE_AFTER_SECONDS=60)
+    ids = [prepare(system, "pending").id for _ in range(40)]
+    with system.database.begin() as conn:
+        requests.park(conn, dict.fromkeys(ids, timedelta(0)), is_progress=True)
+    [sweep] = system.broker.record(lambda: app.send_task("sweep"))
+    for _ in range(30):
+        system.broker.deliver(*sweep)
+    system.start_worker(concurrency=4)
+    for request_id in ids:
+        system.wait_for_row(request_id, lambda row: row.status is Status.GENERATING)
+    starts = [line for line in system.lines if "Task start_generation" in line["event"]]
+    assert sum("received" in line["event"] for line in starts) == len(ids)
+    assert system.calls() == Counter(ids)
+
+
+def test_sweeps_of_beat_and_two_workers_do_not_pile_up_messages(make_system: MakeSystem) -> None:
+    """For as long as nobody gets round to following anything, and after that."""
+    system = make_system(SANDBOX_OUTCOME="never", RESCUE_AFTER_SECONDS=2)
+    ids = [new.id for new in (asked() for _ in range(60))]
+    for _ in range(2):
+        system.start_worker()
+    system.start_beat()
+    with system.broker.in_use():
+        replies = app.control.cancel_consumer(FOLLOWING, reply=True, limit=2, timeout=30)
+    assert len(replies or []) == 2
+    system.submit(*(new_request(id=i, user_id="someone") for i in ids))
+    for request_id in ids:
+        system.wait_for_row(request_id, lambda row: row.status is Status.GENERATING)
+    end = datetime.now(UTC) + timedelta(seconds=7)
+    most: Counter[UUID] = Counter()
+    sweeps = 0
+
+    def look() -> bool:
+        nonlocal most, sweeps
+        # The chain's own poll_operation waits there as well, until the row falls due first.
+        swept = [m for m in system.broker.messages(sweeps=True) if m.expires is not None]
+        sweeps = max(sweeps, sum(m.task == "sweep" for m in swept))
+        most |= Counter(
+            request_id
+            for message in swept
+            if message.task != "sweep" and not message.expires_within(0.2)
+            for request_id in message.request_ids
+        )
+        return datetime.now(UTC) > end
+
+    until(look, what="three leases have passed")
+    assert set(most) == set(ids)
+    assert max(most.values()) == 1
+    # Three send one a second, and none lives for longer than two.
+    assert sweeps <= 9
+
+    with system.broker.in_use():
+        app.control.add_consumer(FOLLOWING, reply=True, limit=2, timeout=30)
+    until(
+        lambda: not [m for m in system.broker.messages() if m.has_expired],
+        what="the expired messages are thrown away",
+    )
+    until(lambda: system.overdue(1) == 0, what="all are followed as before")
+    assert system.calls() == Counter(ids)
+
+
+def test_one_bad_row_does_not_hold_up_the_others(make_system: MakeSystem) -> None:
+    system = make_system(
+        SANDBOX_OUTCOME="failed", RESCUE_AFTER_SECONDS=1, GENERATION_TIMEOUT_SECONDS=6
+    )
+    ids = [prepare(system, "generating").id for _ in range(20)]
+    bad, unreadable, *good = ids
+    name = str(system.row(bad).operation_name).rpartition("/")[2]
+    (system.videos / ".sandbox" / f"{name}.json").write_text("{")
+    name = str(system.row(unreadable).operation_name).rpartition("/")[2]
+    (system.videos / ".sandbox" / f"{name}.json").unlink()
+    worker = system.start_worker()
+    rows = system.wait_until_ended(good)
+    assert {row.error_code for row in rows} == {"provider_error"}
+    for request_id in (bad, unreadable):
+        row = system.row(request_id)
+        assert row.status is Status.GENERATING
+        failures = worker.said("poll_failed", request_id=str(request_id))
+        assert {line["level"] for line in failures} == {"warning"}
+    rows = system.wait_until_ended([bad, unreadable])
+    assert {row.status for row in rows} == {Status.TIMEOUT}
+    # Only what nobody expected comes with a trace back.
+    assert all("exception" in line for line in worker.said("poll_failed", request_id=str(bad)))
+    lines = worker.said("poll_failed", request_id=str(unreadable))
+    assert not any("exception" in line for line in lines)
+
+
+def test_a_storage_that_cannot_be_written_makes_requests_wait(make_system: MakeSystem) -> None:
+    system = make_system(RESCUE_AFTER_SECONDS=1)
+    # Root may write wherever a folder is, so there is none.
+    system.videos.write_text("not a folder")
+    worker = system.start_worker()
+    [request_id] = system.submit(asked())
+    row = system.wait_for_row(request_id, lambda row: row.attempts == 1 and row.claim is None)
+    assert row.status is Status.PENDING
+    [line] = worker.said("start_not_taken", request_id=str(request_id))
+    assert "cannot be written" in line["reason"]
+    system.videos.unlink()
+    [row] = system.wait_until_ended([request_id])
+    assert row.status is Status.COMPLETED
+    assert system.calls() == {request_id: 1}
