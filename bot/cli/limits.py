@@ -1,27 +1,22 @@
 """``video-bot limits``: how users stand, what administrators allow, and budgets."""
 
-import json
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from bot.cli.errors import BAD_INPUT, CommandFailed
+from bot.cli.filters import json_option
 from bot.cli.options import LOCAL
+from bot.cli.reading import connected
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from db.records import Scope, Spending, Standing, UserQuota
 
 MOST: Final = 1_000_000
 """Requests."""
 MOST_USD: Final = Decimal("99999999.9999")
-
-json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
 
 @click.group()
@@ -44,7 +39,7 @@ def show(user: str, guild: str, *, as_json: bool) -> None:
     _check_names(user=user, guild=guild)
     require(WorkerSettings)
     settings = read(WorkerSettings)
-    with _connected() as conn:
+    with connected() as conn:
         standing = standings.get_standing(
             conn,
             user,
@@ -93,7 +88,7 @@ def set_(user: str, daily: int | None, monthly: int | None) -> None:
     _check_names(user=user)
     if daily is None and monthly is None:
         raise CommandFailed("Say --daily, --monthly or both.", BAD_INPUT)
-    with _connected() as conn:
+    with connected() as conn:
         own = quotas.set_limits(conn, user, daily=daily, monthly=monthly)
     click.echo(f"{user}: {_own(own.daily_limit)} in 24 hours, {_own(own.monthly_limit)} in a month")
 
@@ -105,7 +100,7 @@ def reset(user: str) -> None:
     from db import quotas
 
     _check_names(user=user)
-    with _connected() as conn:
+    with connected() as conn:
         was_set = quotas.reset(conn, user)
     click.echo(f"{user} is allowed what everybody is{'' if was_set else ', as before'}")
 
@@ -117,7 +112,7 @@ def budgets(*, as_json: bool) -> None:
     from bot import words
     from db import budgets as all_budgets
 
-    with _connected() as conn:
+    with connected() as conn:
         found = all_budgets.of_all(conn)
     if as_json:
         _print_json(
@@ -188,7 +183,7 @@ def budget(
                 raise CommandFailed(f"For every {what}, say --every-{what}.", BAD_INPUT)
     limit_usd = _amount(amount)
     period, whose = Period(per), _whose(scope, scope_id)
-    with _connected() as conn:
+    with connected() as conn:
         if limit_usd is not None:
             all_budgets.set_limit(conn, Budget(scope, scope_id, period, limit_usd))
             click.echo(f"{whose}: {words.dollars(limit_usd)} a {period}")
@@ -196,20 +191,6 @@ def budget(
             click.echo(f"{whose}: no budget a {period}")
         else:
             click.echo(f"{whose}: no budget a {period}, as before")
-
-
-@contextmanager
-def _connected() -> Iterator["Connection"]:
-    """The database of DATABASE_URL, in a transaction."""
-    from db.engine import Database
-    from db.settings import DatabaseSettings, read, require
-    from workers.logs import configure
-    from workers.settings import LogSettings
-
-    require(DatabaseSettings, LogSettings)
-    configure(read(LogSettings), level="warning")
-    with closing(Database(read(DatabaseSettings))) as database, database.begin() as conn:
-        yield conn
 
 
 def _check_names(**names: str) -> None:
@@ -283,9 +264,6 @@ def _spending(spending: "Spending") -> dict[str, object]:
 
 
 def _print_json(value: object = None, **fields: object) -> None:
-    """An amount of money is a string, for it is exact; a time is ISO 8601 in UTC."""
+    from bot.plain import as_json
 
-    def plain(each: Any) -> str:
-        return each.astimezone(UTC).isoformat() if isinstance(each, datetime) else str(each)
-
-    click.echo(json.dumps(fields or value, default=plain))
+    click.echo(as_json(fields or value))
