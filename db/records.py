@@ -81,6 +81,7 @@ class Request:
     delivery_due_at: datetime | None
     delivery_attempts: int
     delivered_at: datetime | None
+    billed: bool
 
     @property
     def queueing_ms(self) -> int | None:
@@ -146,6 +147,101 @@ class RateLimit:
         return f"resets in {hours}h {minutes}m" if hours else f"resets in {minutes}m"
 
 
+@dataclass(frozen=True, slots=True)
+class MonthlyQuota:
+    """How a user stands in the calendar month, in UTC (RL6).
+
+    `used` counts the requests of the month, at most `limit`. `reset_at` is the first of the next.
+    """
+
+    used: int
+    limit: int
+    reset_at: datetime
+
+    @property
+    def remaining(self) -> int:
+        """How many more requests are allowed this month."""
+        return max(self.limit - self.used, 0)
+
+
+class Scope(StrEnum):
+    """Whose money a budget bounds."""
+
+    USER = "user"
+    GUILD = "guild"
+    ALL = "all"
+
+
+class Period(StrEnum):
+    """For how long a budget has to last, in UTC."""
+
+    DAY = "day"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much may be spent, in dollars.
+
+    `scope_id` is the user's or the guild's; ``*`` stands for each that has no budget of its own,
+    and for all it is empty.
+    """
+
+    scope: Scope
+    scope_id: str
+    period: Period
+    limit_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What is spent of a budget, in dollars, in the day or month that ends at `reset_at`."""
+
+    scope: Scope
+    period: Period
+    spent_usd: Decimal
+    limit_usd: Decimal
+    reset_at: datetime
+
+    @property
+    def remaining_usd(self) -> Decimal:
+        """Dollars that are left."""
+        return max(self.limit_usd - self.spent_usd, Decimal(0))
+
+
+Limit = RateLimit | MonthlyQuota | Spending
+"""Anything that can refuse a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a user stands with everything that a request counts against."""
+
+    daily: RateLimit
+    monthly: MonthlyQuota
+    #: The user's, the guild's and everybody's, as far as they are set.
+    budgets: Sequence[Spending]
+
+    def refusing(self, cost_usd: Decimal) -> Limit | None:
+        """What would refuse a request of this price now, in the order of admission."""
+        if not self.daily.remaining:
+            return self.daily
+        if not self.monthly.remaining:
+            return self.monthly
+        # What costs nothing passes no budget.
+        over = [each for each in self.budgets if each.remaining_usd < cost_usd]
+        return over[0] if over else None
+
+
+@dataclass(frozen=True, slots=True)
+class UserQuota:
+    """What an administrator allows one user; None where it is what everybody is allowed."""
+
+    user_id: str
+    daily_limit: int | None
+    monthly_limit: int | None
+
+
 class Outcome(StrEnum):
     """How an admission ended."""
 
@@ -158,11 +254,13 @@ class Outcome(StrEnum):
 class Admission:
     """The answer to one request to be admitted (RL2): how it ended, and how the user stands now.
 
-    `limit` is None where the id existed, for then no limit was looked at.
+    `limit` is None where the id existed, for then no limit was looked at. `refused_by` is what
+    refused; where that was the rolling 24 hours, it is `limit`.
     """
 
     outcome: Outcome
     limit: RateLimit | None
+    refused_by: Limit | None = None
 
     @property
     def is_allowed(self) -> bool:

@@ -15,6 +15,7 @@ from psycopg2.extras import Json
 from sqlalchemy import (
     Connection,
     Interval,
+    Row,
     RowMapping,
     Uuid,
     bindparam,
@@ -27,7 +28,19 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from db.errors import ClaimLost, InvalidStatusTransition, RequestNotFound
-from db.records import Admission, Due, NewRequest, Outcome, RateLimit, Request
+from db.records import (
+    Admission,
+    Due,
+    Limit,
+    MonthlyQuota,
+    NewRequest,
+    Outcome,
+    Period,
+    RateLimit,
+    Request,
+    Scope,
+    Spending,
+)
 from db.states import Status
 from db.tables import video_requests
 from db.transitions import Transition, ending, guarded_status, transition
@@ -44,47 +57,101 @@ ONGOING: Final = c.status.in_(NOT_ENDED)
 #: In the driver's own words: there is nothing in it that SQLAlchemy could compile, and letting it
 #: look for that costs a twentieth of the admission.
 _ADMIT: Final = """
-    CALL admit_video_request(
+    CALL admit_request(
       jsonb_populate_record(NULL::video_requests, %(request)s),
       %(daily_limit)s,
+      %(monthly_quota)s,
       %(lease)s
     )
     """
 
 
-def admit(conn: Connection, new: NewRequest, *, daily_limit: int, lease: timedelta) -> Admission:
-    """Create the row of `new` with its event, unless its user's limit is reached (RL1).
+def admit(
+    conn: Connection, new: NewRequest, *, daily_limit: int, monthly_quota: int, lease: timedelta
+) -> Admission:
+    """Create the row of `new` with its event, unless a limit or a budget is reached (RL1, RL6).
 
-    An id that is known is answered before any limit, and the existing request stands (RT6).
-    `lease` is how long the one who admits has, before the sweeper takes the request up.
+    An id that is known is answered before any limit, and the existing request stands (RT6). The
+    two limits are those of users for whom none is set. `lease` is how long the one who admits
+    has, before the sweeper takes the request up.
     """
-    answer = conn.exec_driver_sql(
-        _ADMIT, {"request": Json(new.as_row()), "daily_limit": daily_limit, "lease": lease}
-    ).one()
+    values = {
+        "request": Json(new.as_row()),
+        "daily_limit": daily_limit,
+        "monthly_quota": monthly_quota,
+        "lease": lease,
+    }
+    answer = conn.exec_driver_sql(_ADMIT, values).one()
     outcome = Outcome(answer.outcome)
     if outcome is Outcome.EXISTS:
         log.warning("request_exists", request_id=str(new.id), user_id=new.user_id)
         return Admission(outcome, None)
-    limit = RateLimit(answer.used, daily_limit, answer.oldest_at, answer.reset_at)
+    limit = RateLimit(answer.used, answer.allowed, answer.oldest_at, answer.reset_at)
     if outcome is Outcome.REFUSED:
-        log.warning(
-            "rate_limit_reached",
-            user_id=new.user_id,
-            count=limit.used,
-            oldest_request=limit.oldest_at,
-            reset_at=limit.reset_at,
-        )
-    else:
-        log.info(
-            "request_created",
-            request_id=str(new.id),
-            user_id=new.user_id,
-            guild_id=new.guild_id,
-            prompt_length=len(new.prompt),
-            prompt=new.prompt[:PROMPT_EXCERPT],
-            parameters=new.parameters(),
-        )
+        refused_by = _refusing(answer, limit)
+        _log_refusal(new, refused_by)
+        return Admission(outcome, limit, refused_by)
+    log.info(
+        "request_created",
+        request_id=str(new.id),
+        user_id=new.user_id,
+        guild_id=new.guild_id,
+        prompt_length=len(new.prompt),
+        prompt=new.prompt[:PROMPT_EXCERPT],
+        parameters=new.parameters(),
+    )
     return Admission(outcome, limit)
+
+
+def _refusing(answer: Row[Any], daily: RateLimit) -> Limit:
+    """What refused, out of the procedure's answer."""
+    match answer.refused_by.split():
+        case ["daily"]:
+            return daily
+        case ["monthly"]:
+            used, limit = int(answer.refused_used), int(answer.refused_limit)
+            return MonthlyQuota(used, limit, answer.refused_until)
+        case [scope, period]:
+            return Spending(
+                Scope(scope),
+                Period(period),
+                answer.refused_used,
+                answer.refused_limit,
+                answer.refused_until,
+            )
+    raise ValueError(answer.refused_by)
+
+
+def _log_refusal(new: NewRequest, limit: Limit) -> None:
+    """RL3's warning."""
+    match limit:
+        case RateLimit():
+            log.warning(
+                "rate_limit_reached",
+                user_id=new.user_id,
+                count=limit.used,
+                oldest_request=limit.oldest_at,
+                reset_at=limit.reset_at,
+            )
+        case MonthlyQuota():
+            log.warning(
+                "monthly_quota_reached",
+                user_id=new.user_id,
+                count=limit.used,
+                limit=limit.limit,
+                reset_at=limit.reset_at,
+            )
+        case Spending():
+            log.warning(
+                "budget_reached",
+                user_id=new.user_id,
+                guild_id=new.guild_id,
+                budget=f"{limit.scope} {limit.period}",
+                spent_usd=limit.spent_usd,
+                limit_usd=limit.limit_usd,
+                cost_usd=new.cost_usd,
+                reset_at=limit.reset_at,
+            )
 
 
 def get(conn: Connection, request_id: UUID) -> Request | None:
@@ -240,13 +307,36 @@ def complete(conn: Connection, request_id: UUID, video_urls: Sequence[str]) -> R
 
 
 _FAIL: Final = ending(
-    Status.FAILED, error_code=bindparam("code"), error_message=bindparam("message")
+    Status.FAILED,
+    error_code=bindparam("code"),
+    error_message=bindparam("message"),
+    billed=bindparam("is_billed"),
+    counted=bindparam("is_counted"),
 )
 
 
-def fail(conn: Connection, request_id: UUID, *, code: str, message: str) -> Request:
-    """``generating → failed``. `message` is for the user, `code` for programs."""
-    return _move(conn, request_id, _FAIL, code=code, message=message)
+def fail(
+    conn: Connection,
+    request_id: UUID,
+    *,
+    code: str,
+    message: str,
+    is_billed: bool = True,
+    is_counted: bool = True,
+) -> Request:
+    """``generating → failed``. `message` is for the user, `code` for programs.
+
+    Not `is_billed` gives the money back, not `is_counted` the place in the limits.
+    """
+    return _move(
+        conn,
+        request_id,
+        _FAIL,
+        code=code,
+        message=message,
+        is_billed=is_billed,
+        is_counted=is_counted,
+    )
 
 
 _TIME_OUT: Final = ending(Status.TIMEOUT, error_code="timeout", error_message=bindparam("message"))
@@ -265,26 +355,39 @@ _BEGIN_REFUSAL: Final = transition(
 
 
 def refuse(
-    conn: Connection, request_id: UUID, *, code: str, message: str, claim: UUID | None = None
+    conn: Connection,
+    request_id: UUID,
+    *,
+    code: str,
+    message: str,
+    claim: UUID | None = None,
+    is_counted: bool = True,
 ) -> Request:
     """``pending → generating → failed``, for what ends before it was started.
 
-    Fenced by `claim`; without one, by there being none. Wants a transaction of its caller's.
+    Fenced by `claim`; without one, by there being none. It gives its money back, and where it
+    is not `is_counted` its place in the limits. Wants a transaction of its caller's.
     """
     if _moved(conn, request_id, _BEGIN_REFUSAL, claimed_by=claim) is None:
         return _loser_of_the_race(conn, request_id, Status.FAILED, in_time=NOT_ENDED)
-    return fail(conn, request_id, code=code, message=message)
+    return fail(
+        conn, request_id, code=code, message=message, is_billed=False, is_counted=is_counted
+    )
 
 
 _BEGIN_GIVING_UP: Final = transition(
-    Status.GENERATING, fence=c.claim.is_not(None), started_at=c.claimed_at, counted=False
+    Status.GENERATING,
+    fence=c.claim.is_not(None),
+    started_at=c.claimed_at,
+    counted=False,
+    billed=False,
 )
 
 
 def give_up_search(conn: Connection, request_id: UUID, *, message: str) -> Request:
     """``pending → generating → timeout``, for a call of unknown outcome that nothing came of.
 
-    It gives its place in the limits back. Wants a transaction of its caller's.
+    It gives its money and its place in the limits back. Wants a transaction of its caller's.
     """
     if _moved(conn, request_id, _BEGIN_GIVING_UP) is None:
         return _loser_of_the_race(conn, request_id, Status.TIMEOUT, in_time=NOT_ENDED)

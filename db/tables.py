@@ -55,6 +55,7 @@ video_requests = Table(
     Column("delivery_due_at", DateTime(timezone=True)),
     Column("delivery_attempts", Integer, nullable=False, server_default=text("0")),
     Column("delivered_at", DateTime(timezone=True)),
+    Column("billed", Boolean, nullable=False, server_default=text("true")),
     CheckConstraint("duration_seconds IN (4, 6, 8)"),
     CheckConstraint("aspect_ratio IN ('16:9', '9:16')"),
     CheckConstraint("resolution IN ('720p', '1080p')"),
@@ -96,6 +97,62 @@ video_events = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 Index("idx_video_events_request", video_events.c.request_id, video_events.c.id)
+
+user_quotas = Table(
+    "user_quotas",
+    metadata,
+    Column("user_id", Text, primary_key=True),
+    Column("daily_limit", Integer),
+    Column("monthly_limit", Integer),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    CheckConstraint("daily_limit >= 0"),
+    CheckConstraint("monthly_limit >= 0"),
+)
+
+request_remnants = Table(
+    "request_remnants",
+    metadata,
+    Column("user_id", Text, nullable=False),
+    Column("guild_id", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("cost_usd", Numeric(10, 4), nullable=False),
+)
+Index(
+    "idx_request_remnants_user_created",
+    request_remnants.c.user_id,
+    request_remnants.c.created_at.desc(),
+)
+Index(
+    "idx_request_remnants_guild_created",
+    request_remnants.c.guild_id,
+    request_remnants.c.created_at.desc(),
+)
+Index("idx_request_remnants_created", request_remnants.c.created_at)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("scope_id", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("limit_usd", Numeric(12, 4), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    CheckConstraint("scope IN ('user', 'guild', 'all')"),
+    CheckConstraint("period IN ('day', 'month')"),
+    CheckConstraint("limit_usd >= 0"),
+    CheckConstraint("(scope = 'all') = (scope_id = '')"),
+)
+
+budget_spending = Table(
+    "budget_spending",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("scope_id", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("period_start", DateTime(timezone=True), primary_key=True),
+    Column("spent_usd", Numeric(12, 4), nullable=False),
+)
 
 schema_migrations = Table(
     "schema_migrations",

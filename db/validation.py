@@ -46,6 +46,12 @@ def _prompt_problems(prompt: str) -> list[str]:
     return _unprintable_problems("prompt", prompt, allowed="\n\r\t")
 
 
+def validate_name(what: str, name: str) -> None:
+    """Raise InvalidRequest if `name` cannot be a user's, guild's or channel's id."""
+    if problems := _name_problems(what, name):
+        raise InvalidRequest(" ".join(problems))
+
+
 def _name_problems(what: str, name: str) -> list[str]:
     if not name.strip() or len(name) not in NAME_LENGTH:
         return [

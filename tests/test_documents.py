@@ -50,6 +50,8 @@ def settings() -> dict[str, Any]:
 
 def shown(default: Any) -> str:
     """A default as one would write it."""
+    if isinstance(default, bool):
+        return str(default).lower()
     return str(getattr(default, "get_secret_value", lambda: default)())
 
 

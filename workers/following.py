@@ -187,9 +187,16 @@ def _write(
             requests.give_up_search(conn, request.id, message=message)
         case _Overdue(), _:
             requests.time_out(conn, request.id, message=message)
-        case Failed(code, said, reason), _:
+        case Failed(code, said, reason, is_billed), _:
             log.warning("generation_failed", request_id=str(request.id), code=code, reason=reason)
-            requests.fail(conn, request.id, code=code, message=said)
+            requests.fail(
+                conn,
+                request.id,
+                code=code,
+                message=said,
+                is_billed=is_billed,
+                is_counted=is_billed or context.settings.failed_requests_count,
+            )
     return False
 
 

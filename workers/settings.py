@@ -1,6 +1,7 @@
 """What the workers need to know of their environment."""
 
 from datetime import timedelta
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,6 +32,9 @@ class WorkerSettings(Settings):
 
     redis_url: SecretStr = SecretStr("redis://localhost:6379/0")
     daily_limit: Annotated[int, Field(ge=1, le=1_000_000)] = 5
+    monthly_quota: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    #: Whether what failed without being billed keeps its place in the limits.
+    failed_requests_count: bool = True
     generation_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
     rescue_after_seconds: Annotated[int, Field(ge=1, le=3_600)] = 30
     video_provider: Literal["sandbox"] = "sandbox"
@@ -38,6 +42,10 @@ class WorkerSettings(Settings):
     output_dir: Path = Path("videos")
     sandbox_seconds: Annotated[float, Field(ge=0, le=86_400)] = 5
     sandbox_outcome: SandboxOutcome = SandboxOutcome.COMPLETED
+    #: Dollars.
+    sandbox_price_per_second: Annotated[Decimal, Field(ge=0, le=1000, decimal_places=4)] = Decimal(
+        0
+    )
 
     @field_validator("redis_url")
     @classmethod

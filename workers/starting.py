@@ -48,7 +48,7 @@ class Step(Enum):
 
 
 def admit(context: Context, new: NewRequest) -> Admission:
-    """(nothing) → ``pending``, in one admission with the limit. Raises InvalidRequest."""
+    """(nothing) → ``pending``, in one admission with every limit. Raises InvalidRequest."""
     validate(new)
     priced = replace(
         new,
@@ -61,6 +61,7 @@ def admit(context: Context, new: NewRequest) -> Admission:
             conn,
             priced,
             daily_limit=context.settings.daily_limit,
+            monthly_quota=context.settings.monthly_quota,
             lease=context.settings.rescue_after,
         )
 
@@ -178,7 +179,14 @@ def _park(context: Context, request: Request, claim: UUID, *, reason: str) -> St
 def _refuse(context: Context, request: Request, claim: UUID, *, code: str, message: str) -> Step:
     def write() -> Step:
         with context.database.begin() as conn:
-            requests.refuse(conn, request.id, code=code, message=message, claim=claim)
+            requests.refuse(
+                conn,
+                request.id,
+                code=code,
+                message=message,
+                claim=claim,
+                is_counted=context.settings.failed_requests_count,
+            )
         return Step.STOPPED
 
     return _insist(write)

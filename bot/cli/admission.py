@@ -1,4 +1,4 @@
-"""How the command line learns whether a request was taken on: from the row, or from the limit."""
+"""How the command line learns whether a request was taken on: from the row, or from the limits."""
 
 import time
 from collections.abc import Callable
@@ -9,32 +9,42 @@ from bot.cli.errors import REFUSED, CommandFailed
 from db import limits, requests
 from db.engine import Database
 from db.records import NewRequest, Request
+from workers import providers
+from workers.settings import WorkerSettings
 
 LOOK_EVERY: Final = 0.1
 """Seconds."""
 
 
-def check_limit(database: Database, new: NewRequest, daily_limit: int) -> None:
-    """Raise CommandFailed with the refusal if the user's limit is reached and the id is new."""
+def check_limit(database: Database, new: NewRequest, settings: WorkerSettings) -> None:
+    """Raise CommandFailed with the refusal if a limit or budget is reached and the id is new."""
+    cost_usd = providers.load(settings).price(new)
     with database.autocommit() as conn:
-        limit = limits.get_rate_limit_info(conn, new.user_id, daily_limit)
+        standing = limits.get_standing(
+            conn,
+            new.user_id,
+            new.guild_id,
+            daily_limit=settings.daily_limit,
+            monthly_quota=settings.monthly_quota,
+        )
+        refused_by = standing.refusing(cost_usd)
         # In this order: the request that took the last place may be this one.
-        if limit.remaining or requests.get(conn, new.id) is not None:
+        if refused_by is None or requests.get(conn, new.id) is not None:
             return
-    raise CommandFailed(words.refusal(limit), REFUSED)
+    raise CommandFailed(words.refusal(refused_by, cost_usd), REFUSED)
 
 
 def wait_for_row(
     database: Database,
     new: NewRequest,
-    daily_limit: int,
+    settings: WorkerSettings,
     *,
     seconds: float,
     check: Callable[[], None] = lambda: None,
 ) -> Request | None:
     """The row of an enqueued request; None if no worker has taken it up within `seconds`.
 
-    Raises CommandFailed when others took the last place of the limit meanwhile. `check` is
+    Raises CommandFailed when others took the last place or the last money meanwhile. `check` is
     called at every look, and may raise.
     """
     deadline = time.monotonic() + seconds
@@ -43,7 +53,7 @@ def wait_for_row(
             found = requests.get(conn, new.id)
         if found is not None:
             return found
-        check_limit(database, new, daily_limit)
+        check_limit(database, new, settings)
         check()
         if time.monotonic() >= deadline:
             return None

@@ -13,6 +13,7 @@ from bot.cli import (
     database,
     demo,
     interruptions,
+    limits,
     processes,
     reading,
     stats,
@@ -80,6 +81,7 @@ cli.add_command(reading.history)
 cli.add_command(reading.show)
 cli.add_command(reading.events)
 cli.add_command(stats.stats)
+cli.add_command(limits.limits)
 cli.add_command(database.db)
 cli.add_command(processes.worker)
 cli.add_command(processes.beat)

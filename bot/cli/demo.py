@@ -59,7 +59,7 @@ def demo(prompt: str, output: Path | None, folder: Path | None, **asked: Any) ->
         environment = stack.enter_context(local.servers(place, given=own, report=steps.done))
         settings = read(WorkerSettings)
         database = stack.enter_context(closing(Database(read(DatabaseSettings))))
-        check_limit(database, new, settings.daily_limit)
+        check_limit(database, new, settings)
         log = place / "worker.log"
         with log.open("wb") as lines:
             worker = stack.enter_context(
@@ -69,7 +69,7 @@ def demo(prompt: str, output: Path | None, folder: Path | None, **asked: Any) ->
         request = wait_for_row(
             database,
             new,
-            settings.daily_limit,
+            settings,
             seconds=ADMISSION_WAIT,
             check=lambda: _check_alive(worker, log),
         )

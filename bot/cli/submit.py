@@ -38,10 +38,10 @@ def submit(prompt: str, request_id: UUID | None, wait: float, **asked: Any) -> N
 
     require(DatabaseSettings, WorkerSettings, LogSettings)
     configure(read(LogSettings), level="warning")
-    daily_limit = read(WorkerSettings).daily_limit
+    settings = read(WorkerSettings)
     database = connect_at_startup(read(DatabaseSettings))
-    check_limit(database, new, daily_limit)
+    check_limit(database, new, settings)
     enqueue(new)
     click.echo(str(new.id))
-    if wait and wait_for_row(database, new, daily_limit, seconds=wait) is None:
+    if wait and wait_for_row(database, new, settings, seconds=wait) is None:
         click.echo("It waits in the queue: no worker has taken it up yet.", err=True)

@@ -1,6 +1,5 @@
 """``python -m tests.benchmarks``: measure, show, and say by the exit status whether bounds hold."""
 
-import logging
 import signal
 import sys
 import tempfile
@@ -14,10 +13,8 @@ from rich.console import Console
 
 from tests.benchmarks import report
 from tests.benchmarks.ground import Ground
-from tests.benchmarks.measuring import Comparison
+from tests.benchmarks.measuring import Comparison, log_to_nowhere
 from tests.benchmarks.registry import BENCHMARKS
-from workers.logs import configure
-from workers.settings import LogSettings
 
 NAMES = "\n".join(f"  {name:12} {each.summary}" for name, each in BENCHMARKS.items())
 
@@ -55,7 +52,7 @@ def main(
     """
     if quick:
         rows, more_rows, samples = QUICK
-    _log_to_nowhere()
+    log_to_nowhere()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with ExitStack() as stack:
         place = stack.enter_context(
@@ -80,12 +77,6 @@ def _run(names: list[str], ground: Ground) -> list[Comparison]:
         ground.say(f"{name}: {BENCHMARKS[name].summary}")
         found += BENCHMARKS[name].run(ground)
     return found
-
-
-def _log_to_nowhere() -> None:
-    """A worker's lines are made, up to where they would be rendered and written."""
-    configure(LogSettings(), level="info")
-    logging.getLogger().handlers[:] = [logging.NullHandler()]
 
 
 _begun = time.monotonic()

@@ -28,11 +28,18 @@ class Ground:
     stack: ExitStack
     _address: str | None = None
     _filled: dict[int, Database] = field(default_factory=dict)
+    _addresses: dict[int, str] = field(default_factory=dict)
 
     @property
     def database(self) -> Database:
         """The one with `rows` requests."""
         return self.filled(self.rows)
+
+    @property
+    def address(self) -> str:
+        """Of the one with `rows` requests, for other processes."""
+        self.filled(self.rows)
+        return self._addresses[self.rows]
 
     @property
     def larger_database(self) -> Database:
@@ -58,6 +65,7 @@ class Ground:
             conn.execute(text(f"CREATE DATABASE {name}"))
         postgres.close()
         url = make_url(self._address).set(database=name).render_as_string(hide_password=False)
+        self._addresses[rows] = url
         migrate.migrate(url, lambda _line: None)
         database = access(url)
         self.stack.callback(database.close)

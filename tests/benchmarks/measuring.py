@@ -1,10 +1,14 @@
 """Timing several ways of doing something, turn by turn, so that the machine's moods hit all."""
 
+import logging
 import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from workers.logs import configure
+from workers.settings import LogSettings
 
 Side = Callable[[], Callable[[], object]]
 """Prepares one sample; what it returns is timed."""
@@ -58,6 +62,12 @@ def measure(sides: Mapping[str, Side], samples: int) -> dict[str, Timing]:
             if number >= warm_up:
                 taken[name].append(end - start)
     return {name: _timing(name, nanoseconds) for name, nanoseconds in taken.items()}
+
+
+def log_to_nowhere() -> None:
+    """A worker's lines are made, up to where they would be rendered and written."""
+    configure(LogSettings(), level="info")
+    logging.getLogger().handlers[:] = [logging.NullHandler()]
 
 
 def _timing(name: str, nanoseconds: list[int]) -> Timing:

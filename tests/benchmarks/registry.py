@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.benchmarks import admission, growth, rate_check, reads, transitions
+from tests.benchmarks import admission, budgets, growth, rate_check, reads, transitions
 from tests.benchmarks.ground import Ground
 from tests.benchmarks.measuring import Comparison
 
@@ -19,6 +19,7 @@ class Benchmark:
 
 BENCHMARKS: Final[dict[str, Benchmark]] = {
     "admission": Benchmark("an admission and a refusal against a plain INSERT", admission.run),
+    "budgets": Benchmark("16 clients under shared budgets against plain INSERTs", budgets.run),
     "rate-check": Benchmark("the rate check against SELECT 1", rate_check.run),
     "transitions": Benchmark("a guarded move against a plain UPDATE and INSERT", transitions.run),
     "reads": Benchmark("history and statistics against the time they may take", reads.run),

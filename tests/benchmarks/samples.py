@@ -15,6 +15,7 @@ from db.tables import video_requests
 from tests.benchmarks.measuring import Side
 
 LIMIT: Final = 5
+QUOTA: Final = 100
 LEASE: Final = timedelta(seconds=60)
 
 _INSERT = insert(video_requests).values(
@@ -72,5 +73,5 @@ def admission(conn: Connection, *, expected: Outcome, user_id: str | None = None
 
 
 def _admit(conn: Connection, new: NewRequest, expected: Outcome) -> None:
-    answer = requests.admit(conn, new, daily_limit=LIMIT, lease=LEASE)
+    answer = requests.admit(conn, new, daily_limit=LIMIT, monthly_quota=QUOTA, lease=LEASE)
     assert answer.outcome is expected

@@ -28,16 +28,20 @@ def new_request(**changes: Any) -> NewRequest:
     return NewRequest(**fields | changes)
 
 
-def admit(database: Database, *, limit: int = 5, **changes: Any) -> Admission:
+def admit_one(conn: Connection, new: NewRequest, *, limit: int = 5, quota: int = 1000) -> Admission:
+    return requests.admit(conn, new, daily_limit=limit, monthly_quota=quota, lease=LEASE)
+
+
+def admit(database: Database, *, limit: int = 5, quota: int = 1000, **changes: Any) -> Admission:
     with database.autocommit() as conn:
-        return requests.admit(conn, new_request(**changes), daily_limit=limit, lease=LEASE)
+        return admit_one(conn, new_request(**changes), limit=limit, quota=quota)
 
 
 def admitted(database: Database, *, claim: UUID | None = None, **changes: Any) -> UUID:
     """A pending request, claimed where `claim` is given."""
     new = new_request(**changes)
     with database.autocommit() as conn:
-        requests.admit(conn, new, daily_limit=1000, lease=LEASE)
+        admit_one(conn, new, limit=1000)
         if claim:
             requests.claim(conn, new.id, claim, lease=LEASE)
     return new.id

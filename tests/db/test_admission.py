@@ -1,11 +1,7 @@
 """RL1 to RL3, RT1, RT6, LG1: admission, the one way a request comes into being."""
 
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from threading import Barrier
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -14,13 +10,13 @@ from sqlalchemy import Connection, insert, text
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from db import events, limits, requests
+from db import events, limits
 from db.engine import Database
 from db.records import Admission, NewRequest, Outcome, RateLimit
-from db.settings import DatabaseSettings
 from db.states import Status
 from db.tables import video_requests
-from tests.db.rows import LEASE, admit, new_request, row
+from tests.db.crowds import admit_at_once, many_connections
+from tests.db.rows import LEASE, admit, admit_one, new_request, row
 
 DAY = timedelta(hours=24)
 
@@ -49,34 +45,13 @@ def count(database: Database) -> int:
         return int(conn.execute(text("SELECT count(*) FROM video_requests")).scalar_one())
 
 
-@contextmanager
-def many_connections(url: str, number: int) -> Iterator[Database]:
-    values = {"database_url": url, "database_max_connections": number}
-    database = Database(DatabaseSettings.model_validate(values))
-    yield database
-    database.close()
-
-
-def admit_at_once(database: Database, news: list[NewRequest]) -> list[Admission]:
-    """Every one of them admitted by a thread and a connection of its own, in the same moment."""
-    barrier = Barrier(len(news))
-
-    def one(new: NewRequest) -> Admission:
-        with database.autocommit() as conn:
-            barrier.wait(30)
-            return requests.admit(conn, new, daily_limit=5, lease=LEASE)
-
-    with ThreadPoolExecutor(len(news)) as threads:
-        return list(threads.map(one, news))
-
-
 def test_rt1_an_accepted_request_is_a_pending_row_with_its_event(database: Database) -> None:
     new = new_request(
         duration_seconds=8, aspect_ratio="9:16", resolution="1080p", generate_audio=False
     )
     before = datetime.now(UTC)
     with database.autocommit() as conn:
-        admission = requests.admit(conn, new, daily_limit=5, lease=LEASE)
+        admission = admit_one(conn, new)
     request = row(database, new.id)
     assert admission.is_allowed
     assert {name: getattr(request, name) for name in NewRequest.__slots__} == {
@@ -115,25 +90,25 @@ def test_rl1_users_do_not_wait_for_each_other(
     with outsider.cursor() as cursor:
         # An admission of alice's that is not over yet.
         cursor.execute(
-            "CALL admit_video_request(jsonb_populate_record(NULL::video_requests, %s), 5, '1 min')",
+            "CALL admit_request(jsonb_populate_record(NULL::video_requests, %s), 5, 100, '1 min')",
             (psycopg2.extras.Json(new_request(user_id="alice").as_row()),),
         )
         with database.autocommit() as conn:
             conn.execute(text("SET lock_timeout = '200ms'"))
             for user in range(50):
                 new = new_request(user_id=f"user {user}")
-                assert requests.admit(conn, new, daily_limit=5, lease=LEASE).is_allowed
+                assert admit_one(conn, new).is_allowed
         with database.autocommit() as conn:
             conn.execute(text("SET lock_timeout = '200ms'"))
             with pytest.raises(OperationalError, match="lock timeout"):
-                requests.admit(conn, new_request(user_id="alice"), daily_limit=5, lease=LEASE)
+                admit_one(conn, new_request(user_id="alice"))
 
 
 def test_rt6_the_same_id_twice_is_one_row_and_a_warning(database: Database) -> None:
     new = new_request()
     with database.autocommit() as conn, capture_logs() as logs:
-        requests.admit(conn, new, daily_limit=5, lease=LEASE)
-        again = requests.admit(conn, new, daily_limit=5, lease=LEASE)
+        admit_one(conn, new)
+        again = admit_one(conn, new)
     assert again == Admission(Outcome.EXISTS, None)
     assert again.is_allowed
     assert count(database) == 1
@@ -222,7 +197,8 @@ def test_rl3_after_the_limit_was_lowered_the_newest_requests_decide(database: Da
 
 def test_a_limit_of_none_refuses_everybody(database: Database) -> None:
     answer = admit(database, limit=0)
-    assert answer == Admission(Outcome.REFUSED, RateLimit(0, 0, None, None))
+    nothing = RateLimit(0, 0, None, None)
+    assert answer == Admission(Outcome.REFUSED, nothing, nothing)
 
 
 def posix_zone(*, is_spring: bool) -> str:
@@ -257,7 +233,7 @@ def test_rl1_the_window_does_not_depend_on_the_sessions_clock_changes(
         assert info.reset_at
         assert info.oldest_at
         assert info.reset_at.timestamp() - info.oldest_at.timestamp() == 24 * 3600
-        answer = requests.admit(conn, new_request(), daily_limit=5, lease=LEASE)
+        answer = admit_one(conn, new_request())
         assert answer.limit
         assert answer.limit.used == used + 1
         assert answer.limit.reset_at == info.reset_at
@@ -332,9 +308,9 @@ def test_lg1_the_log_shows_fifty_characters_of_a_prompt_and_never_more(
     prompt = "".join(chr(0x4E00 + n) for n in range(length))
     new = new_request(prompt=prompt)
     with capture_logs() as logs, database.autocommit() as conn:
-        requests.admit(conn, new, daily_limit=1, lease=LEASE)
-        requests.admit(conn, new, daily_limit=1, lease=LEASE)
-        requests.admit(conn, new_request(prompt=prompt), daily_limit=1, lease=LEASE)
+        admit_one(conn, new, limit=1)
+        admit_one(conn, new, limit=1)
+        admit_one(conn, new_request(prompt=prompt), limit=1)
     assert [log["event"] for log in logs] == [
         "request_created",
         "request_exists",

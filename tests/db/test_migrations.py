@@ -25,6 +25,7 @@ from db.tables import metadata
 from tests.conftest import MakeDatabase
 
 NAMES = tuple(migration.name for migration in migrations())
+NEXT, AFTER_NEXT = (f"{len(NAMES) + number:03}" for number in (1, 2))
 
 #: What the catalogue says of a schema, a list of lines each.
 COLUMNS = """
@@ -148,6 +149,21 @@ def test_mg1_a_rollback_leaves_what_was_there_before(empty_database_url: str) ->
     assert status(url).pending == NAMES[1:]
 
 
+def test_mg1_a_rollback_to_3_leaves_what_003_made(empty_database_url: str, folder: Path) -> None:
+    url = empty_database_url
+    for file in [*folder.glob("004_*"), *folder.glob("down/004_*")]:
+        file.unlink()
+    run(url, folder=folder)
+    of_three = schema(url)
+    run(url)
+    assert schema(url) != of_three
+    undo(url, to=3)
+    assert schema(url) == of_three
+    assert status(url).applied == NAMES[:3]
+    run(url)
+    assert status(url).pending == ()
+
+
 def test_mg1_what_is_half_there_is_undone_as_well(empty_database_url: str) -> None:
     url = empty_database_url
     empty = schema(url)
@@ -200,41 +216,42 @@ def test_mg1_a_table_that_is_gone_is_named_and_made_again(
 
 def test_mg1_only_what_is_pending_runs(empty_database_url: str, folder: Path) -> None:
     run(empty_database_url)
+    more = f"{NEXT}_more"
     up = """
         CREATE TABLE IF NOT EXISTS more (id INT);
-        INSERT INTO schema_migrations (name) VALUES ('004_more') ON CONFLICT (name) DO NOTHING;
+        INSERT INTO schema_migrations (name) VALUES ('NAME') ON CONFLICT (name) DO NOTHING;
     """
-    down = "DROP TABLE IF EXISTS more; DELETE FROM schema_migrations WHERE name = '004_more';"
-    add(folder, "004_more", up, down)
-    assert status(empty_database_url, folder=folder).pending == ("004_more",)
+    down = "DROP TABLE IF EXISTS more; DELETE FROM schema_migrations WHERE name = 'NAME';"
+    add(folder, more, up.replace("NAME", more), down.replace("NAME", more))
+    assert status(empty_database_url, folder=folder).pending == (more,)
     assert run(empty_database_url, folder=folder) == [
         *(f"{name} is applied already" for name in NAMES),
-        "004_more.sql:",
+        f"{more}.sql:",
         "CREATE TABLE",
         "INSERT 0 1",
     ]
-    assert undo(empty_database_url, folder=folder, to=3) == [
-        "004_more.down.sql:",
+    assert undo(empty_database_url, folder=folder, to=len(NAMES)) == [
+        f"{more}.down.sql:",
         "DROP TABLE",
         "DELETE 1",
     ]
-    assert status(empty_database_url, folder=folder).pending == ("004_more",)
+    assert status(empty_database_url, folder=folder).pending == (more,)
 
 
 def test_mg1_a_broken_migration_stops_with_psqls_words_and_leaves_nothing_half_done(
     empty_database_url: str, folder: Path
 ) -> None:
     broken = "CREATE TABLE half_done (id INT);\nINSERT INTO half_done\nVALUES (1 / 0);\n"
-    add(folder, "004_broken", broken)
-    add(folder, "005_never_reached", "CREATE TABLE IF NOT EXISTS never_reached (id INT);")
+    add(folder, f"{NEXT}_broken", broken)
+    add(folder, f"{AFTER_NEXT}_never_reached", "CREATE TABLE IF NOT EXISTS never_reached (id INT);")
     output: list[str] = []
     with pytest.raises(MigrationError) as caught:
         migrate.migrate(empty_database_url, output.append, folder=folder)
     message = str(caught.value)
-    assert message.startswith("004_broken.sql failed")
-    assert "004_broken.sql:3: ERROR:  division by zero" in message
+    assert message.startswith(f"{NEXT}_broken.sql failed")
+    assert f"{NEXT}_broken.sql:3: ERROR:  division by zero" in message
     # What psql wrote came in its order, notices among the rest.
-    assert output[-3:-1] == ["004_broken.sql:", "CREATE TABLE"]
+    assert output[-3:-1] == [f"{NEXT}_broken.sql:", "CREATE TABLE"]
     assert "ERROR:  division by zero" in output[-1]
     assert status(empty_database_url, folder=folder).applied == NAMES
     with connected(empty_database_url) as cursor:
@@ -245,7 +262,12 @@ def test_mg1_a_broken_migration_stops_with_psqls_words_and_leaves_nothing_half_d
 def test_mg1_the_names_of_the_files() -> None:
     found = migrations()
     assert [migration.number for migration in found] == list(range(1, len(found) + 1))
-    assert NAMES[:3] == ("001_create_video_requests", "002_add_indexes", "003_follow_requests")
+    assert NAMES[:4] == (
+        "001_create_video_requests",
+        "002_add_indexes",
+        "003_follow_requests",
+        "004_account_for_requests",
+    )
     assert all(migration.up.is_file() and migration.down.is_file() for migration in found)
 
 
@@ -254,10 +276,13 @@ def test_mg1_the_names_of_the_files() -> None:
     [
         (lambda sql: (sql / "4_x.sql").touch(), "4_x.sql is not named like"),
         (lambda sql: (sql / "004-x.sql").touch(), "004-x.sql is not named like"),
-        (lambda sql: (sql / "004_x.sql").touch(), "needs its rollback.*004_x.down.sql"),
-        (lambda sql: (sql / "down/004_x.down.sql").touch(), "each rollback one: .*004_x.down.sql"),
-        (lambda sql: add(sql, "005_x", ""), "should have number 004"),
-        (lambda sql: add(sql, "003_x", ""), "should have number 004"),
+        (lambda sql: (sql / f"{NEXT}_x.sql").touch(), f"needs its rollback.*{NEXT}_x.down.sql"),
+        (
+            lambda sql: (sql / f"down/{NEXT}_x.down.sql").touch(),
+            f"each rollback one: .*{NEXT}_x.down.sql",
+        ),
+        (lambda sql: add(sql, f"{AFTER_NEXT}_x", ""), f"should have number {NEXT}"),
+        (lambda sql: add(sql, f"{NAMES[-1][:3]}_x", ""), f"should have number {NEXT}"),
         (lambda sql: shutil.rmtree(sql), "is empty"),
     ],
     ids=["short number", "dash", "no rollback", "rollback alone", "gap", "twice", "no folder"],
@@ -337,7 +362,8 @@ def test_mg1_the_password_is_not_in_the_process_list(
     psql = tmp_path / "bin" / "psql"
     psql.parent.mkdir()
     psql.write_text(
-        '#!/bin/sh\n[ "$1" = --version ] && exec echo "psql (PostgreSQL) 15.1"\n'
+        "#!/bin/sh\n"
+        '[ "$1" = --version ] && exec echo "psql (PostgreSQL) 17.0"\n'
         f'printf "%s\\n" "$@" >>{seen}\necho "in $PGPASSWORD" >>{seen}\n'
     )
     psql.chmod(0o755)
@@ -345,8 +371,7 @@ def test_mg1_the_password_is_not_in_the_process_list(
     url = make_url(empty_database_url)
     migrate.migrate(url.update_query_dict({"sslmode": "prefer"}), lambda _line: None)
     told = seen.read_text().splitlines()
-    *arguments, environment = told[: len(told) // len(NAMES)]
-    assert environment == f"in {url.password}"
+    arguments = told[: told.index(f"in {url.password}")]
     assert str(url.password) not in " ".join(arguments)
     assert "--single-transaction" in arguments
     assert "--no-psqlrc" in arguments

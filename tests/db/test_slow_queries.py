@@ -75,7 +75,7 @@ def test_qh5_a_query_is_told_of_by_its_name_or_its_keyword(
     new = new_request(prompt=SECRET)
     clock.query_ms = 101
     with capture_logs() as logs, database.autocommit() as conn:
-        requests.admit(conn, new, daily_limit=5, lease=LEASE)
+        requests.admit(conn, new, daily_limit=5, monthly_quota=100, lease=LEASE)
         history.by_id(conn, new.id)
         history.of_user(conn, new.user_id)
         statistics.of_user(conn, new.user_id)
@@ -83,7 +83,7 @@ def test_qh5_a_query_is_told_of_by_its_name_or_its_keyword(
         conn.execute(select(video_requests.c.id))
         conn.exec_driver_sql("\n  (select 1)")
     assert [(log["query_type"], log["parameters"]) for log in slow(logs)] == [
-        ("CALL", 3),
+        ("CALL", 4),
         ("request", 1),
         ("user_history", 2),
         ("user_statistics", 2),

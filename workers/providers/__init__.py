@@ -60,6 +60,8 @@ class Failed:
     code: str
     message: str
     reason: str
+    #: Whether it is charged for all the same.
+    is_billed: bool
 
 
 Answer = Running | Done | Failed

@@ -51,15 +51,23 @@ class SandboxProvider:
     call_time = timedelta(seconds=10)
     poll_every = timedelta(seconds=1)
 
-    def __init__(self, folder: Path, *, seconds: float, outcome: SandboxOutcome) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seconds: float,
+        outcome: SandboxOutcome,
+        price_per_second: Decimal = Decimal(0),
+    ) -> None:
         self._ledger = folder.absolute() / ".sandbox"
         self._seconds = seconds
         self._outcome = outcome
+        self._price_per_second = price_per_second
         self.first_poll_after = timedelta(seconds=seconds)
 
-    def price(self, request: NewRequest) -> Decimal:  # noqa: ARG002
-        """Nothing."""
-        return Decimal(0)
+    def price(self, request: NewRequest) -> Decimal:
+        """Dollars that nobody pays, so that budgets can be tried."""
+        return self._price_per_second * request.duration_seconds
 
     def start(self, request: Request, prefix: str) -> str:
         """Accept the request, or do what the settings say instead."""
@@ -94,6 +102,7 @@ class SandboxProvider:
                 code="provider_error",
                 message="The video service could not make this video. Trying again may help.",
                 reason="The sandbox was told to fail",
+                is_billed=False,
             )
         if operation.outcome == SandboxOutcome.FILTERED:
             return Failed(
@@ -101,6 +110,7 @@ class SandboxProvider:
                 message="The video was held back by the safety filter. "
                 "Another wording of the prompt may help.",
                 reason="The sandbox was told to filter",
+                is_billed=False,
             )
         return Done()
 
@@ -127,7 +137,10 @@ def _write(path: Path, operation: _Operation) -> None:
 
 
 def make(settings: WorkerSettings) -> SandboxProvider:
-    """The sandbox as ``SANDBOX_SECONDS`` and ``SANDBOX_OUTCOME`` describe it."""
+    """The sandbox as the variables ``SANDBOX_…`` describe it."""
     return SandboxProvider(
-        settings.output_dir, seconds=settings.sandbox_seconds, outcome=settings.sandbox_outcome
+        settings.output_dir,
+        seconds=settings.sandbox_seconds,
+        outcome=settings.sandbox_outcome,
+        price_per_second=settings.sandbox_price_per_second,
     )

@@ -1,0 +1,98 @@
+"""Admission of many at once under budgets that all of them share, against a plain INSERT.
+
+Sixteen clients: four processes with four threads each, every thread with a connection of its own.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from decimal import Decimal
+from multiprocessing import get_context
+from typing import Final
+
+from sqlalchemy import Connection
+
+from db import budgets
+from db.engine import Database
+from db.records import Budget, Outcome, Period, Scope
+from db.settings import DatabaseSettings
+from tests.benchmarks.ground import Ground
+from tests.benchmarks.measuring import Comparison, Side, Timing, log_to_nowhere
+from tests.benchmarks.samples import admission, plain_insert
+
+PROCESSES, THREADS = 4, 4
+ROUNDS: Final = 9
+HEAD_START: Final = 1.0
+"""Seconds that clients have to connect, and to prepare what they will ask for."""
+BOUND: Final = 1 / 0.7
+"""At least 0.7 of the throughput."""
+
+SIDES: Final[dict[str, Callable[[Connection], Side]]] = {
+    "plain INSERT": plain_insert,
+    "admission": lambda conn: admission(conn, expected=Outcome.ADMITTED),
+}
+
+
+def run(ground: Ground) -> list[Comparison]:
+    """A budget of all and one of each guild, neither of which is ever reached."""
+    address = ground.address
+    with ground.database.begin() as conn:
+        for scope, scope_id in ((Scope.ALL, ""), (Scope.GUILD, budgets.EVERY)):
+            budgets.set_limit(conn, Budget(scope, scope_id, Period.DAY, Decimal(10_000_000)))
+    each = max(ground.samples // (PROCESSES * THREADS), 1)
+    taken: dict[str, list[float]] = {name: [] for name in SIDES}
+    try:
+        with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
+            for round_ in range(ROUNDS + 1):
+                for name in SIDES:
+                    begins_at = time.time() + HEAD_START
+                    jobs = [
+                        pool.submit(_process, address, name, each, begins_at)
+                        for _ in range(PROCESSES)
+                    ]
+                    ended_at = max(job.result() for job in jobs)
+                    microseconds = (ended_at - begins_at) * 1e6 / (each * PROCESSES * THREADS)
+                    # The first round makes counters, plans and connections.
+                    if round_:
+                        taken[name].append(microseconds)
+    finally:
+        with ground.database.begin() as conn:
+            for scope, scope_id in ((Scope.ALL, ""), (Scope.GUILD, budgets.EVERY)):
+                budgets.remove(conn, scope, scope_id, Period.DAY)
+    timings = {name: _timing(name, found) for name, found in taken.items()}
+    return [
+        Comparison(
+            "16 clients under budgets, a request",
+            timings["admission"],
+            timings["plain INSERT"],
+            BOUND,
+        )
+    ]
+
+
+def _process(address: str, name: str, number: int, begins_at: float) -> float:
+    """Have each thread do so many; when the last of them ended, in seconds since the epoch."""
+    log_to_nowhere()
+    settings = DatabaseSettings.model_validate(
+        {"database_url": address, "database_max_connections": THREADS}
+    )
+    database = Database(settings)
+
+    def client(_: int) -> float:
+        with database.autocommit() as conn:
+            prepare = SIDES[name](conn)
+            acts = [prepare() for _ in range(number)]
+            time.sleep(max(begins_at - time.time(), 0))
+            for act in acts:
+                act()
+            return time.time()
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        ended_at = max(threads.map(client, range(THREADS)))
+    database.close()
+    return ended_at
+
+
+def _timing(name: str, microseconds: list[float]) -> Timing:
+    return Timing(name, statistics.median(microseconds), max(microseconds))
