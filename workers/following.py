@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
-from db import requests
+from db import leases, requests
 from db.errors import ClaimLost, DatabaseUnavailable, InvalidStatusTransition
 from db.records import Request
 from db.states import Status
@@ -56,7 +56,7 @@ _Finding = _Wait | _Ready | _Overdue | Failed
 def follow(context: Context, request_ids: Collection[UUID]) -> list[UUID]:
     """Ask once about each request, end or park what can be; those whose outputs are there."""
     with context.database.autocommit() as conn:
-        taken = requests.take_up(conn, request_ids, lease=context.settings.rescue_after)
+        taken = leases.take_up(conn, request_ids, lease=context.settings.rescue_after)
     ask_until = time.monotonic() + ASK_FOR
     with ThreadPoolExecutor(max_workers=min(THREADS, len(taken) or 1)) as threads:
         # Each thread logs as this task does.
@@ -73,7 +73,7 @@ def follow(context: Context, request_ids: Collection[UUID]) -> list[UUID]:
                 for request, finding in found
                 if isinstance(finding, _Wait) and finding.is_progress is is_progress
             }
-            requests.park(conn, delays, is_progress=is_progress)
+            leases.park(conn, delays, is_progress=is_progress)
     ready = []
     for request, finding in found:
         if not isinstance(finding, _Wait) and _settle(context, request, finding):
@@ -84,7 +84,7 @@ def follow(context: Context, request_ids: Collection[UUID]) -> list[UUID]:
 def finalize(context: Context, request_id: UUID) -> Step:
     """``generating → completed``: the outputs become the request's videos."""
     with context.database.autocommit() as conn:
-        taken = requests.take_up(conn, [request_id], lease=context.settings.rescue_after)
+        taken = leases.take_up(conn, [request_id], lease=context.settings.rescue_after)
         if not taken:
             request = requests.get(conn, request_id)
             is_completed = request is not None and request.status is Status.COMPLETED
@@ -205,7 +205,7 @@ def _publish_later(context: Context, request: Request, *, reason: str) -> Step:
     log.warning("outputs_unavailable", request_id=str(request.id), reason=reason)
     with context.database.autocommit() as conn:
         if request.attempts <= MAX_ATTEMPTS:
-            requests.park(conn, {request.id: backoff(request.attempts)}, is_progress=False)
+            leases.park(conn, {request.id: backoff(request.attempts)}, is_progress=False)
         else:
             requests.fail(
                 conn,

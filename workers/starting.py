@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from db import events, requests
+from db import admission, events, leases, requests
 from db.errors import ClaimLost, DatabaseUnavailable, InvalidStatusTransition, RequestNotFound
 from db.events import EventType
 from db.records import Admission, NewRequest, Request
@@ -57,7 +57,7 @@ def admit(context: Context, new: NewRequest) -> Admission:
         cost_usd=context.provider.price(new),
     )
     with context.database.autocommit() as conn:
-        return requests.admit(
+        return admission.admit(
             conn,
             priced,
             daily_limit=context.settings.daily_limit,
@@ -71,7 +71,7 @@ def start(context: Context, request_id: UUID) -> Step:
     claim = uuid4()
     with context.database.autocommit() as conn:
         lease = context.provider.call_time + context.settings.rescue_after
-        request = requests.claim(conn, request_id, claim, lease=lease)
+        request = leases.claim(conn, request_id, claim, lease=lease)
         if request is None:
             return _started_by_another(requests.get(conn, request_id), request_id)
     if request.attempts > MAX_ATTEMPTS:
@@ -170,7 +170,7 @@ def _park(context: Context, request: Request, claim: UUID, *, reason: str) -> St
 
     def write() -> Step:
         with context.database.autocommit() as conn:
-            requests.release(conn, request.id, claim, due_in=delay)
+            leases.release(conn, request.id, claim, due_in=delay)
         return Step.STOPPED
 
     return _insist(write)

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final
 from uuid import UUID
 
-from db import requests
+from db import leases
 from db.records import Due
 from db.states import Status
 from workers import chain
@@ -32,7 +32,7 @@ def sweep(context: Context) -> None:
         # Before the rows are taken: no message outlives the lease that it belongs to.
         expires_at = datetime.now(UTC) + lease
         with context.database.autocommit() as conn:
-            due = requests.take_due(conn, limit=AT_ONCE, lease=lease)
+            due = leases.take_due(conn, limit=AT_ONCE, lease=lease)
         for row in due:
             if _is_to_be_started(row):
                 chain.resume(row.id, at="start_generation", expires_at=expires_at)

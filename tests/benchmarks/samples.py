@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, bindparam, func, insert
 
-from db import requests
+from db.admission import admit
 from db.records import NewRequest, Outcome
 from db.tables import video_requests
 from tests.benchmarks.measuring import Side
@@ -73,5 +73,5 @@ def admission(conn: Connection, *, expected: Outcome, user_id: str | None = None
 
 
 def _admit(conn: Connection, new: NewRequest, expected: Outcome) -> None:
-    answer = requests.admit(conn, new, daily_limit=LIMIT, monthly_quota=QUOTA, lease=LEASE)
+    answer = admit(conn, new, daily_limit=LIMIT, monthly_quota=QUOTA, lease=LEASE)
     assert answer.outcome is expected

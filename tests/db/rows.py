@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, text
 
-from db import events, requests
+from db import admission, events, leases, requests
 from db.engine import Database
 from db.events import EventType
 from db.records import Admission, NewRequest, Request
@@ -29,7 +29,7 @@ def new_request(**changes: Any) -> NewRequest:
 
 
 def admit_one(conn: Connection, new: NewRequest, *, limit: int = 5, quota: int = 1000) -> Admission:
-    return requests.admit(conn, new, daily_limit=limit, monthly_quota=quota, lease=LEASE)
+    return admission.admit(conn, new, daily_limit=limit, monthly_quota=quota, lease=LEASE)
 
 
 def admit(database: Database, *, limit: int = 5, quota: int = 1000, **changes: Any) -> Admission:
@@ -43,7 +43,7 @@ def admitted(database: Database, *, claim: UUID | None = None, **changes: Any) -
     with database.autocommit() as conn:
         admit_one(conn, new, limit=1000)
         if claim:
-            requests.claim(conn, new.id, claim, lease=LEASE)
+            leases.claim(conn, new.id, claim, lease=LEASE)
     return new.id
 
 

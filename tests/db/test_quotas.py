@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, text
 from structlog.testing import capture_logs
 
-from db import limits, quotas, requests
+from db import admission, limits, quotas
 from db.engine import Database
 from db.records import MonthlyQuota, Outcome, RateLimit, Standing, UserQuota
 from tests.db.crowds import admit_at_once, many_connections
@@ -109,9 +109,9 @@ def test_rl6_last_month_does_not_count_wherever_the_session_is(
         conn.execute(text("SELECT set_config('timezone', :zone, false)"), {"zone": zone})
         new = new_request()
         lease = timedelta(minutes=1)
-        answer = requests.admit(conn, new, daily_limit=1000, monthly_quota=1, lease=lease)
+        answer = admission.admit(conn, new, daily_limit=1000, monthly_quota=1, lease=lease)
         assert answer.refused_by == MonthlyQuota(1, 1, next_month(start))
-        assert requests.admit(conn, new, daily_limit=1000, monthly_quota=2, lease=lease).is_allowed
+        assert admission.admit(conn, new, daily_limit=1000, monthly_quota=2, lease=lease).is_allowed
 
 
 @pytest.mark.parametrize("zone", ZONES)

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection, event, text
 
-from db import events, limits, requests
+from db import events, leases, limits
 from db.engine import Database
 from db.settings import DatabaseSettings
 from db.states import Status
@@ -158,7 +158,7 @@ def test_rl4_admission_reads_as_many_rows_as_the_limits(crowd: Database) -> None
 
 def test_the_sweeper_reads_what_it_takes(crowd: Database) -> None:
     with crowd.begin() as conn:
-        found = plan(conn, lambda conn: requests.take_due(conn, limit=50, lease=LEASE))
+        found = plan(conn, lambda conn: leases.take_due(conn, limit=50, lease=LEASE))
     assert found.indexes <= {"idx_video_requests_due", "video_requests_pkey", None}
     assert "idx_video_requests_due" in found.indexes
     assert "Seq Scan" not in {kind for kind, _, _ in found.scans}
@@ -174,12 +174,12 @@ def test_every_step_of_a_request_goes_by_its_id(crowd: Database, move: str) -> N
         state = Status.GENERATING if move == "complete" else Status.PENDING
         request_id = in_state(crowd, state, claim=claim, user_id=str(uuid4()))
     steps: dict[str, Callable[[Connection], object]] = {
-        "claim": lambda conn: requests.claim(conn, request_id, claim, lease=LEASE),
-        "release": lambda conn: requests.release(conn, request_id, claim, due_in=LEASE),
+        "claim": lambda conn: leases.claim(conn, request_id, claim, lease=LEASE),
+        "release": lambda conn: leases.release(conn, request_id, claim, due_in=LEASE),
         "start": lambda conn: start(conn, request_id, claim),
         "complete": lambda conn: end(conn, request_id, Status.COMPLETED),
-        "take_up": lambda conn: requests.take_up(conn, [request_id], lease=LEASE),
-        "park": lambda conn: requests.park(conn, {request_id: LEASE}, is_progress=True),
+        "take_up": lambda conn: leases.take_up(conn, [request_id], lease=LEASE),
+        "park": lambda conn: leases.park(conn, {request_id: LEASE}, is_progress=True),
     }
     with crowd.begin() as conn:
         found = plan(conn, steps[move])

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, text
 from structlog.testing import capture_logs
 
-from db import events, history, requests
+from db import events, history, leases, requests
 from db.engine import Database
 from db.errors import ClaimLost, InvalidStatusTransition, RequestNotFound
 from db.records import Request
@@ -33,7 +33,7 @@ MINE, ANOTHERS = UUID(int=1), UUID(int=2)
 
 
 def taken(conn: Connection, *, limit: int = 10, lease: timedelta = LEASE) -> set[UUID]:
-    return {due.id for due in requests.take_due(conn, limit=limit, lease=lease)}
+    return {due.id for due in leases.take_due(conn, limit=limit, lease=lease)}
 
 
 def now(conn: Connection) -> datetime:
@@ -44,15 +44,15 @@ def now(conn: Connection) -> datetime:
 def test_a_claim_is_had_once(database: Database) -> None:
     request_id = admitted(database)
     with database.begin() as conn:
-        claimed = requests.claim(conn, request_id, MINE, lease=LEASE)
+        claimed = leases.claim(conn, request_id, MINE, lease=LEASE)
         assert claimed
         assert (claimed.claim, claimed.claimed_at, claimed.attempts) == (MINE, now(conn), 1)
         assert claimed.due_at == now(conn) + LEASE
     with database.begin() as conn:
-        assert requests.claim(conn, request_id, ANOTHERS, lease=LEASE) is None
+        assert leases.claim(conn, request_id, ANOTHERS, lease=LEASE) is None
         # Nor again by its owner: a task that is delivered twice calls once.
-        assert requests.claim(conn, request_id, MINE, lease=LEASE) is None
-        assert requests.claim(conn, uuid4(), MINE, lease=LEASE) is None
+        assert leases.claim(conn, request_id, MINE, lease=LEASE) is None
+        assert leases.claim(conn, uuid4(), MINE, lease=LEASE) is None
     assert row(database, request_id) == claimed
 
 
@@ -63,7 +63,7 @@ def test_of_many_who_claim_at_once_one_gets_it(database: Database) -> None:
     def claim(_: int) -> Request | None:
         with database.begin() as conn:
             barrier.wait(30)
-            return requests.claim(conn, request_id, uuid4(), lease=LEASE)
+            return leases.claim(conn, request_id, uuid4(), lease=LEASE)
 
     with ThreadPoolExecutor(10) as threads:
         winners = [found for found in threads.map(claim, range(10)) if found]
@@ -74,7 +74,7 @@ def test_of_many_who_claim_at_once_one_gets_it(database: Database) -> None:
 def test_what_has_started_is_not_to_be_claimed(database: Database, status: Status) -> None:
     request_id = in_state(database, status, claim=MINE)
     with database.begin() as conn:
-        assert requests.claim(conn, request_id, ANOTHERS, lease=LEASE) is None
+        assert leases.claim(conn, request_id, ANOTHERS, lease=LEASE) is None
 
 
 @pytest.mark.parametrize("owner", [None, ANOTHERS], ids=["nobody's", "another's"])
@@ -93,15 +93,15 @@ def test_only_the_owner_of_the_claim_starts_a_request(
 def test_a_released_claim_may_be_had_by_another(database: Database) -> None:
     request_id = admitted(database, claim=MINE)
     with database.begin() as conn:
-        requests.release(conn, request_id, ANOTHERS, due_in=LEASE)
+        leases.release(conn, request_id, ANOTHERS, due_in=LEASE)
     assert row(database, request_id).claim == MINE
     with database.begin() as conn:
-        requests.release(conn, request_id, MINE, due_in=timedelta(seconds=7))
+        leases.release(conn, request_id, MINE, due_in=timedelta(seconds=7))
         due_at = now(conn) + timedelta(seconds=7)
     released = row(database, request_id)
     assert (released.claim, released.claimed_at, released.due_at) == (None, None, due_at)
     with database.begin() as conn:
-        assert requests.claim(conn, request_id, ANOTHERS, lease=LEASE)
+        assert leases.claim(conn, request_id, ANOTHERS, lease=LEASE)
         with pytest.raises(ClaimLost):
             start(conn, request_id, MINE)
 
@@ -109,7 +109,7 @@ def test_a_released_claim_may_be_had_by_another(database: Database) -> None:
 def test_a_claim_is_kept_once_the_request_has_started(database: Database) -> None:
     request_id = in_state(database, Status.GENERATING, claim=MINE)
     with database.begin() as conn:
-        requests.release(conn, request_id, MINE, due_in=LEASE)
+        leases.release(conn, request_id, MINE, due_in=LEASE)
     assert row(database, request_id).claim == MINE
 
 
@@ -132,7 +132,7 @@ def test_the_sweeper_takes_what_is_due_once_for_the_length_of_its_lease(
     ended = in_state(database, Status.COMPLETED, claim=MINE)
     make_due(database, *due, ended)
     with database.begin() as conn:
-        found = requests.take_due(conn, limit=10, lease=LEASE)
+        found = leases.take_due(conn, limit=10, lease=LEASE)
         until = now(conn) + LEASE
     assert {(each.id, each.status, each.is_claimed, each.attempts) for each in found} == {
         (due[0], Status.PENDING, False, 0),
@@ -179,12 +179,12 @@ def test_taking_up_counts_attempts_until_there_is_progress(database: Database) -
     waiting = admitted(database)
     claimed = admitted(database)
     with database.begin() as conn:
-        requests.claim(conn, claimed, MINE, lease=LEASE)
+        leases.claim(conn, claimed, MINE, lease=LEASE)
     generating = in_state(database, Status.GENERATING, claim=MINE)
     ended = in_state(database, Status.FAILED, claim=MINE)
     for attempt in (1, 2, 3):
         with database.begin() as conn:
-            found = requests.take_up(conn, [waiting, claimed, generating, ended], lease=LEASE)
+            found = leases.take_up(conn, [waiting, claimed, generating, ended], lease=LEASE)
             assert {(request.id, request.attempts) for request, _ in found} == {
                 # The claim was the first attempt.
                 (claimed, attempt + 1),
@@ -198,7 +198,7 @@ def test_taking_up_counts_attempts_until_there_is_progress(database: Database) -
         ended: LEASE,
     }
     with database.begin() as conn:
-        requests.park(conn, delays, is_progress=False)
+        leases.park(conn, delays, is_progress=False)
         moment = now(conn)
     assert row(database, claimed).attempts == 4
     assert row(database, claimed).due_at == moment + timedelta(seconds=3)
@@ -207,14 +207,14 @@ def test_taking_up_counts_attempts_until_there_is_progress(database: Database) -
     assert row(database, generating).due_at == moment + timedelta(seconds=9)
     assert row(database, ended).due_at is None
     with database.begin() as conn:
-        requests.park(conn, delays, is_progress=True)
+        leases.park(conn, delays, is_progress=True)
     assert (row(database, claimed).attempts, row(database, generating).attempts) == (0, 0)
 
 
 def test_parking_nothing_is_nothing(database: Database) -> None:
     with database.begin() as conn:
-        requests.park(conn, {}, is_progress=True)
-        assert requests.take_up(conn, [], lease=LEASE) == []
+        leases.park(conn, {}, is_progress=True)
+        assert leases.take_up(conn, [], lease=LEASE) == []
 
 
 def test_taking_up_tells_the_time_since_start_or_claim(database: Database) -> None:
@@ -230,7 +230,7 @@ def test_taking_up_tells_the_time_since_start_or_claim(database: Database) -> No
             )
         )
     with database.begin() as conn:
-        found = requests.take_up(conn, [untouched, claimed, started], lease=LEASE)
+        found = leases.take_up(conn, [untouched, claimed, started], lease=LEASE)
         ages = {request.id: age.total_seconds() for request, age in found}
     assert untouched not in ages
     assert 100 <= ages[claimed] < 160

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, insert, select, text
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from db import history, requests, slow_queries, statistics
+from db import admission, history, slow_queries, statistics
 from db.engine import Database
 from db.errors import DatabaseError
 from db.tables import video_requests
@@ -75,7 +75,7 @@ def test_qh5_a_query_is_told_of_by_its_name_or_its_keyword(
     new = new_request(prompt=SECRET)
     clock.query_ms = 101
     with capture_logs() as logs, database.autocommit() as conn:
-        requests.admit(conn, new, daily_limit=5, monthly_quota=100, lease=LEASE)
+        admission.admit(conn, new, daily_limit=5, monthly_quota=100, lease=LEASE)
         history.by_id(conn, new.id)
         history.of_user(conn, new.user_id)
         statistics.of_user(conn, new.user_id)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from sqlalchemy import Connection, text
 
-from db import requests
+from db import leases, requests
 from db.engine import Database
 from db.errors import ClaimLost, DatabaseError, InvalidStatusTransition
 from db.records import Request
@@ -64,14 +64,14 @@ class Life(RuleBasedStateMachine):
     @rule(claim=st.sampled_from(CLAIMS))
     def is_claimed(self, claim: UUID) -> None:
         with self.database.begin() as conn:
-            taken = requests.claim(conn, self.id, claim, lease=LEASE)
+            taken = leases.claim(conn, self.id, claim, lease=LEASE)
         assert (taken is not None) == (self.status is PENDING and self.claim is None)
         self.claim = claim if taken else self.claim
 
     @rule(claim=st.sampled_from(CLAIMS))
     def is_released(self, claim: UUID) -> None:
         with self.database.begin() as conn:
-            requests.release(conn, self.id, claim, due_in=LEASE)
+            leases.release(conn, self.id, claim, due_in=LEASE)
         if self.status is PENDING and self.claim == claim:
             self.claim = None
 

@@ -18,7 +18,7 @@ from uuid import UUID
 import psycopg2
 from sqlalchemy import func, make_url, select
 
-from db import events, requests
+from db import events, leases, requests
 from db.engine import Database
 from db.records import Event, NewRequest, Request
 from db.settings import DatabaseSettings
@@ -149,7 +149,7 @@ class System:
     def overdue(self, seconds: float) -> int:
         """How many requests should have been looked at this many seconds ago, and were not."""
         since = func.now() - timedelta(seconds=seconds)
-        late = select(func.count()).where(requests.ONGOING, video_requests.c.due_at < since)
+        late = select(func.count()).where(leases.ONGOING, video_requests.c.due_at < since)
         with self.database.autocommit() as conn:
             return int(conn.execute(late).scalar_one())
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db import limits, requests
+from db import leases, limits
 from db.engine import Database
 from db.records import NewRequest, Request
 from db.states import Status
@@ -91,7 +91,7 @@ def test_rl7_a_call_of_which_nothing_came_gives_all_back(database: Database) -> 
     new = new_request()
     starting.admit(context, new)
     with database.begin() as conn:
-        requests.claim(conn, new.id, new.id, lease=timedelta(seconds=1))
+        leases.claim(conn, new.id, new.id, lease=timedelta(seconds=1))
         conn.execute(text("UPDATE video_requests SET claimed_at = now() - interval '1 hour'"))
     following.follow(context, [new.id])
     request = row(database, new.id)

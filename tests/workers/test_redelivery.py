@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from db import requests
+from db import leases, requests
 from db.engine import Database
 from db.records import NewRequest, Request
 from db.states import Status
@@ -61,7 +61,7 @@ def prepare(system: System, state: str) -> NewRequest:
     starting.admit(context, new)
     if state == "claimed":
         with system.database.autocommit() as conn:
-            requests.claim(conn, new.id, uuid4(), lease=timedelta(minutes=1))
+            leases.claim(conn, new.id, uuid4(), lease=timedelta(minutes=1))
     if state in ("generating", "completed", "failed", "timeout"):
         assert starting.start(context, new.id) is Step.DONE
     if state == "completed":
@@ -190,13 +190,13 @@ def test_two_sweepers_at_once_take_different_rows(database: Database) -> None:
     due = {admitted(database) for _ in range(7)}
     make_due(database, *due)
     with database.begin() as one, database.begin() as two:
-        first = {row.id for row in requests.take_due(one, limit=3, lease=LEASE)}
-        second = {row.id for row in requests.take_due(two, limit=1000, lease=LEASE)}
+        first = {row.id for row in leases.take_due(one, limit=3, lease=LEASE)}
+        second = {row.id for row in leases.take_due(two, limit=1000, lease=LEASE)}
     assert len(first) == 3
     assert not first & second
     assert first | second == due
     with database.begin() as conn:
-        assert not requests.take_due(conn, limit=1000, lease=LEASE)
+        assert not leases.take_due(conn, limit=1000, lease=LEASE)
 
 
 def test_any_number_of_sweeps_sends_each_row_once(make_system: MakeSystem) -> None:

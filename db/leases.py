@@ -1,0 +1,114 @@
+"""Who may act on a request, and for how long: claims, leases and due times (DESIGN, 2 and 3).
+
+A function takes the caller's connection and returns records; the caller owns the transaction.
+Every time is the database's clock.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Interval, Uuid, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from db.records import Due, Request
+from db.requests import NOT_ENDED, as_request
+from db.states import Status
+from db.tables import video_requests
+from db.transitions import guarded_status
+
+c = video_requests.c
+ONGOING: Final = c.status.in_(NOT_ENDED)
+
+
+def claim(conn: Connection, request_id: UUID, claim: UUID, *, lease: timedelta) -> Request | None:
+    """Take the right to make the one paid call; None when it is not to be had (any more).
+
+    After `lease` the sweeper looks for what became of the call.
+    """
+    claimed = (
+        update(video_requests)
+        .where(c.id == request_id, guarded_status == Status.PENDING, c.claim.is_(None))
+        .values(
+            claim=claim,
+            claimed_at=func.now(),
+            due_at=func.now() + lease,
+            attempts=c.attempts + 1,
+        )
+        .returning(video_requests)
+    )
+    found = conn.execute(claimed).mappings().one_or_none()
+    return None if found is None else as_request(found)
+
+
+def release(conn: Connection, request_id: UUID, claim: UUID, *, due_in: timedelta) -> None:
+    """Give the right to the paid call back, because the call was certainly not taken."""
+    conn.execute(
+        update(video_requests)
+        .where(c.id == request_id, guarded_status == Status.PENDING, c.claim == claim)
+        .values(claim=None, claimed_at=None, due_at=func.now() + due_in)
+    )
+
+
+#: Started, or claimed by somebody who may have started it.
+_IS_FOLLOWED: Final = or_(c.started_at.is_not(None), c.claim.is_not(None))
+
+
+def take_up(
+    conn: Connection, request_ids: Collection[UUID], *, lease: timedelta
+) -> list[tuple[Request, timedelta]]:
+    """Those of the requests that have not ended, each with the time since its start or claim.
+
+    They are due again after `lease`, should this be the last that is heard of the caller, and
+    the attempt is counted until :func:`park` or a transition tells of progress. Requests that
+    wait for their start are not among them: nobody follows those.
+    """
+    age = func.now() - func.coalesce(c.started_at, c.claimed_at)
+    taken = (
+        update(video_requests)
+        .where(c.id.in_(request_ids), guarded_status.in_(NOT_ENDED), _IS_FOLLOWED)
+        .values(due_at=func.now() + lease, attempts=c.attempts + 1)
+        .returning(video_requests, age.label("age"))
+    )
+    rows = conn.execute(taken).mappings()
+    return [(as_request(found), found["age"]) for found in rows]
+
+
+def park(conn: Connection, delays: Mapping[UUID, timedelta], *, is_progress: bool) -> None:
+    """Have each request that is followed taken up again after its delay.
+
+    `is_progress` says that the attempt was a good one, and that there was no other before it.
+    """
+    if not delays:
+        return
+    ids = literal(list(delays), ARRAY(Uuid))
+    times = literal(list(delays.values()), ARRAY(Interval))
+    waiting = func.unnest(ids, times).table_valued("id", "delay", name="waiting").render_derived()
+    parked = update(video_requests).where(
+        c.id == waiting.c.id, guarded_status.in_(NOT_ENDED), _IS_FOLLOWED
+    )
+    attempts = {"attempts": 0} if is_progress else {}
+    conn.execute(parked.values(due_at=func.now() + waiting.c.delay, **attempts))
+
+
+def take_due(conn: Connection, *, limit: int, lease: timedelta) -> list[Due]:
+    """Up to `limit` requests whose time has come, the longest due first.
+
+    Nobody else gets them for the length of `lease`; rows that another sweep holds are passed.
+    """
+    due = (
+        select(c.id)
+        .where(ONGOING, c.due_at <= func.now())
+        .order_by(c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    rows = conn.execute(
+        update(video_requests)
+        .where(c.id == due.c.id)
+        .values(due_at=func.now() + lease)
+        .returning(c.id, c.status, c.claim.is_not(None).label("is_claimed"), c.attempts)
+    )
+    return [Due(row.id, Status(row.status), row.is_claimed, row.attempts) for row in rows]
