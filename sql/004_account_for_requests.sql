@@ -2,6 +2,8 @@
 -- whose rows are gone.
 
 ALTER TABLE video_requests
+  -- The request that this one was made from (remix). Its row may be gone.
+  ADD COLUMN IF NOT EXISTS source_id UUID,
   -- False gives the money back: it ended without being charged for.
   ADD COLUMN IF NOT EXISTS billed BOOLEAN NOT NULL DEFAULT true;
 
@@ -310,13 +312,13 @@ BEGIN
     INSERT INTO video_requests (
       id, user_id, guild_id, channel_id,
       prompt, duration_seconds, aspect_ratio, resolution, generate_audio,
-      provider, model, cost_usd,
+      provider, model, cost_usd, source_id,
       status, created_at, due_at
     ) VALUES (
       request.id, request.user_id, request.guild_id, request.channel_id,
       request.prompt, request.duration_seconds, request.aspect_ratio, request.resolution,
       request.generate_audio,
-      request.provider, request.model, request.cost_usd,
+      request.provider, request.model, request.cost_usd, request.source_id,
       'pending', moment, moment + lease
     )
     -- Another user may have brought the same id in this very moment.
@@ -330,7 +332,11 @@ BEGIN
     jsonb_build_object(
       'provider', request.provider, 'model', request.model, 'cost_usd', request.cost_usd),
     moment
-  FROM admitted;
+  FROM admitted
+  UNION ALL
+  SELECT id, 'remixed', jsonb_build_object('source_id', request.source_id), moment
+  FROM admitted
+  WHERE request.source_id IS NOT NULL;
   IF NOT FOUND THEN
     PERFORM pg_logical_emit_message(true, '', '');
     outcome := 'exists';

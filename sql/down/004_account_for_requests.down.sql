@@ -12,5 +12,6 @@ DROP TABLE IF EXISTS budgets;
 DROP TABLE IF EXISTS request_remnants;
 DROP TABLE IF EXISTS user_quotas;
 ALTER TABLE IF EXISTS video_requests
-  DROP COLUMN IF EXISTS billed;
+  DROP COLUMN IF EXISTS billed,
+  DROP COLUMN IF EXISTS source_id;
 DELETE FROM schema_migrations WHERE name = '004_account_for_requests';
