@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import make_url
 
 from db.migrate import migrations
+from tests.bot.conftest import NewBroker
 from tests.bot.running import COMMAND, run, until
 
 NAMES = [each.name for each in migrations()]
@@ -148,6 +149,39 @@ def test_a_database_that_is_not_there(command: str) -> None:
     assert (found.returncode, found.stdout) == (1, "")
     assert found.stderr.startswith("video-bot: Database connection failed: ")
     assert "hush-hush" not in found.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["db", "status"],
+        ["db", "migrate"],
+        ["db", "rollback", "--to", str(len(NAMES))],
+        ["history"],
+        ["stats"],
+        ["limits", "show", "alice"],
+        ["submit", "a red kite", "--wait", "0"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("place", ["there", "elsewhere", "misspelt"])
+def test_lg2_a_password_in_the_query_of_the_address_is_not_shown(
+    database_url: str, place: str, command: list[str], new_broker: NewBroker
+) -> None:
+    there = make_url(database_url)
+    secret = str(there.password) if place == "there" else "hush-hush"
+    query = {"user": str(there.username), "password": secret}
+    if place == "misspelt":
+        query["nonsense"] = "1"
+    address = there._replace(username=None, password=None).update_query_dict(query)
+    if place == "elsewhere":
+        address = address.set(database="no_such_videos")
+    env = {"DATABASE_URL": str(address), "REDIS_URL": new_broker()}
+    assert secret in env["DATABASE_URL"]
+    found = run(*command, env=env)
+    assert found.returncode == (0 if place == "there" else 1), found.stderr
+    assert secret not in found.stdout + found.stderr
+    assert "Traceback" not in found.stderr
 
 
 @pytest.mark.parametrize("command", ["migrate", "rollback", "status"])

@@ -302,6 +302,22 @@ def test_interrupted_at_any_moment_it_leaves_nothing(
         assert not [line for line in said if line and "import time:" not in line]
 
 
+@pytest.mark.parametrize("command", ["demo", "up"])
+def test_the_folder_may_be_the_one_where_one_stands(
+    place: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    here = place / f"{command} here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    asked = ["demo", PROMPT] if command == "demo" else ["up"]
+    with started(*asked, "--folder", ".", env=QUICK) as running:
+        running.wait_for(rf"kept in {here}$")
+        running.wait_for("The worker has taken|Ctrl-C stops everything")
+        assert running.end(signal.SIGINT) == 130
+    assert (here / "postgres").is_dir()
+    assert_nothing_left(here)
+
+
 def test_an_impatient_person_presses_ctrl_c_again(second: Seen) -> None:
     for running in interrupted_demo(second.folder, "while it generates"):
         running.process.send_signal(signal.SIGINT)
