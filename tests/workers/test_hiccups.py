@@ -24,6 +24,8 @@ from workers import following, starting
 from workers.providers.sandbox import SandboxProvider
 from workers.settings import SandboxOutcome
 from workers.starting import Step
+from workers.storage import StorageUnavailable
+from workers.storage.folder import FolderStorage
 
 
 class Accepting(SandboxProvider):
@@ -87,6 +89,47 @@ def test_what_the_provider_said_is_written_on_a_later_try(
     if is_accepted:
         # Had every try failed, an operator could still find the operation.
         assert {line["operation_name"] for line in tries} == {row.operation_name}
+
+
+class Unsure(FolderStorage):
+    """Makes the marker and then says that something went wrong, the first `times` times."""
+
+    def __init__(self, root: Path, times: int) -> None:
+        super().__init__(root)
+        self._times = times
+
+    def create_marker(self, prefix: str, claim: UUID) -> bool:
+        is_ours = super().create_marker(prefix, claim)
+        if self._times:
+            self._times -= 1
+            raise StorageUnavailable("The answer was lost")
+        return is_ours
+
+
+def test_a_marker_that_was_made_although_the_storage_said_no_is_ones_own(
+    make_system: MakeSystem,
+) -> None:
+    system = make_system()
+    new = new_request(generate_audio=False)
+    context = replace(system.context, storage=Unsure(system.videos, times=1))
+    starting.admit(context, new)
+    assert starting.start(context, new.id) is Step.DONE
+    assert system.row(new.id).status is Status.GENERATING
+    assert system.calls() == {new.id: 1}
+
+
+def test_whoever_cannot_tell_whose_a_marker_is_makes_no_call(make_system: MakeSystem) -> None:
+    system = make_system()
+    new = new_request(generate_audio=False)
+    context = replace(system.context, storage=Unsure(system.videos, times=2))
+    starting.admit(context, new)
+    assert starting.start(context, new.id) is Step.STOPPED
+    row = system.row(new.id)
+    assert (row.status, row.claim) == (Status.PENDING, None)
+    # The next claim meets a mark that is not its own: for all it knows, the call was made.
+    assert starting.start(context, new.id) is Step.STOPPED
+    assert system.row(new.id).claim is not None
+    assert not system.calls()
 
 
 def finished(system: System) -> tuple[UUID, Path]:

@@ -161,7 +161,7 @@ def test_a_marker_without_a_claim_is_a_call_of_unknown_outcome(system: System) -
     """Somebody made the call and his claim was lost with the database, say."""
     new = prepare(system, "pending")
     context = system.context
-    assert context.storage.create_marker(context.storage.prefix_for(new.id))
+    assert context.storage.create_marker(context.storage.prefix_for(new.id), uuid4())
     system.broker.deliver(*message_of(system, START, new))
     until(
         lambda: system.worker.said("start_outcome_unknown", request_id=str(new.id)),
