@@ -3,18 +3,25 @@
 import json
 import os
 import pty
+import re
 import subprocess
 from contextlib import closing
 from pathlib import Path
+from uuid import UUID
 
 import psycopg2
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import make_url
+from structlog.testing import capture_logs
 
+from bot.cli.commands import cli
 from db.migrate import migrations
+from db.migrate import rollback as undo
 from db.tables import metadata
 from tests.bot.conftest import NewBroker
 from tests.bot.running import COMMAND, run, until
+from tests.conftest import MakeDatabase
 
 NAMES = [each.name for each in migrations()]
 
@@ -144,6 +151,52 @@ def test_what_cannot_be_is_told_in_a_sentence(
     assert sentence in found.stderr
     assert "Traceback" not in found.stderr
     assert "video_events" in tables(database_url)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["history"],
+        ["history", "--guild", "guild"],
+        ["show", str(UUID(int=1))],
+        ["events", str(UUID(int=1))],
+        ["stats"],
+        ["stats", "--user", "alice"],
+        ["stats", "--guild", "guild"],
+        ["stats", "--limits", "5"],
+        ["limits", "show", "alice"],
+        ["limits", "set", "alice", "--daily", "20"],
+        ["limits", "reset", "alice"],
+        ["limits", "budgets"],
+        ["limits", "budget", "--all", "--per", "month", "200"],
+        ["submit", "a red kite"],
+        ["remix", str(UUID(int=1))],
+        ["archive", str(UUID(int=1))],
+        ["delete", str(UUID(int=1))],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("applied", [0, 2])
+def test_on_a_database_that_is_not_migrated_every_command_names_the_remedy(
+    make_database: MakeDatabase,
+    template: str,
+    monkeypatch: pytest.MonkeyPatch,
+    applied: int,
+    command: list[str],
+) -> None:
+    monkeypatch.setattr("workers.logs.configure", lambda *_, **__: None)
+    with make_database(template if applied else None) as address:
+        if applied:
+            undo(address, lambda _line: None, to=applied)
+        monkeypatch.setenv("DATABASE_URL", address)
+        with capture_logs():
+            found = CliRunner().invoke(cli, command, catch_exceptions=False)
+    assert (found.exit_code, found.stdout) == (1, "")
+    assert re.fullmatch(
+        r"video-bot: The database is not migrated as this program needs it \(.* does not exist\): "
+        r"video-bot db migrate brings it up to date\n",
+        found.stderr,
+    ), found.stderr
 
 
 @pytest.mark.parametrize("command", ["migrate", "rollback", "status"])
