@@ -20,7 +20,8 @@ from tests.db.rows import new_request
 from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
 from tests.workers.waiting import until
-from workers import following, starting
+from workers import chain, following, starting
+from workers.chain import BrokerUnavailable
 from workers.providers.sandbox import SandboxProvider
 from workers.settings import SandboxOutcome
 from workers.starting import Step
@@ -170,3 +171,27 @@ def test_a_video_that_never_shows_is_a_failure(make_system: MakeSystem) -> None:
         assert following.finalize(system.context, request_id) is Step.STOPPED
     row = system.row(request_id)
     assert (row.status, row.error_code) == (Status.FAILED, "no_video")
+
+
+def test_a_message_that_redis_did_not_confirm_may_be_sent_again(make_system: MakeSystem) -> None:
+    """It stood still, and had the message in its ears: it arrives twice, and is one request."""
+    system = make_system()
+    [first] = system.submit(new_request(user_id="before", generate_audio=False))
+    new = new_request(generate_audio=False)
+    server = system.broker.server()
+    server.suspend()
+    try:
+        begin = time.monotonic()
+        with pytest.raises(BrokerUnavailable, match="did not confirm"):
+            system.submit(new)
+        seconds = time.monotonic() - begin
+    finally:
+        server.resume()
+    assert chain.PATIENCE <= seconds < 2 * chain.PATIENCE
+    system.submit(new)
+    assert system.broker.outstanding() == {first: 1, new.id: 2}
+    system.start_worker()
+    system.wait_until_ended([first, new.id])
+    system.wait_until_quiet()
+    assert system.calls() == {first: 1, new.id: 1}
+    assert system.story(new.id) == ["created", "generating", "completed"]
