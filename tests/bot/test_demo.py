@@ -174,6 +174,8 @@ def test_demos_at_once_do_not_disturb_each_other(first: Seen, at_once: dict[str,
     ]
     for outcome, each in at_once.items():
         assert each.column("prompt") == f"{PROMPT}, {outcome}"
+        told = f"{first.folder} is in use by another running system; this one has {each.folder}\n"
+        assert (told in each.stdout) == (each.folder != first.folder)
     assert at_once["completed"].status == 0
     assert at_once["completed"].video.is_relative_to(at_once["completed"].folder)
     for folder in folders:
