@@ -20,6 +20,7 @@ from sqlalchemy import exc as sa
 from db import slow_queries
 from db.errors import DatabaseError, DatabaseUnavailable, NotMigrated, PoolExhausted
 from db.settings import DatabaseSettings
+from db.telling import hold_back
 
 log = structlog.get_logger(__name__)
 
@@ -106,12 +107,16 @@ class Database:
     def begin(self) -> Iterator[Connection]:
         """A connection in a transaction that is committed on leaving, or rolled back.
 
+        What is told of its writes is told after the commit (see :mod:`db.telling`).
         Raises DatabaseUnavailable, or PoolExhausted after 10 s without a free connection,
         NotMigrated where a table or the like is missing, and a bare DatabaseError where Postgres
         refuses a statement or a row otherwise.
         """
         with self._translated(), self._engine.begin() as connection:
+            told = hold_back(connection)
             yield connection
+        for tell in told:
+            tell()
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
