@@ -66,7 +66,7 @@ def remix(
 
     Duration, aspect ratio, resolution and sound are those of ID.
     """
-    from bot.cli.reading import connected
+    from bot.cli.connection import connected
     from db import history
     from db.errors import RequestNotFound
     from db.validation import validate
