@@ -26,6 +26,11 @@ from tests.conftest import MakeDatabase
 NAMES = [each.name for each in migrations()]
 
 
+@pytest.fixture(scope="module")
+def broker(new_broker: NewBroker) -> str:
+    return new_broker()
+
+
 def db(*arguments: str, url: str) -> subprocess.CompletedProcess[str]:
     return run("db", *arguments, env={"DATABASE_URL": url})
 
@@ -222,7 +227,7 @@ def test_a_database_that_is_not_there(command: str) -> None:
 )
 @pytest.mark.parametrize("place", ["there", "elsewhere", "misspelt"])
 def test_lg2_a_password_in_the_query_of_the_address_is_not_shown(
-    database_url: str, place: str, command: list[str], new_broker: NewBroker
+    database_url: str, broker: str, place: str, command: list[str]
 ) -> None:
     there = make_url(database_url)
     secret = str(there.password) if place == "there" else "hush-hush"
@@ -232,7 +237,7 @@ def test_lg2_a_password_in_the_query_of_the_address_is_not_shown(
     address = there._replace(username=None, password=None).update_query_dict(query)
     if place == "elsewhere":
         address = address.set(database="no_such_videos")
-    env = {"DATABASE_URL": str(address), "REDIS_URL": new_broker()}
+    env = {"DATABASE_URL": str(address), "REDIS_URL": broker}
     assert secret in env["DATABASE_URL"]
     found = run(*command, env=env)
     assert found.returncode == (0 if place == "there" else 1), found.stderr

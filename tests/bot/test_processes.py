@@ -33,6 +33,8 @@ STARTS = {
 AT_ONCE = 5.0
 """Seconds, of which nearly all are Python's imports on a busy machine."""
 SECRET = "hush-hush"
+NOBODY = "redis://127.0.0.1:1/0"
+"""A Redis that is not there, for those who end before they need one."""
 
 
 def refused(argv: list[str], env: dict[str, str]) -> list[str]:
@@ -168,11 +170,11 @@ def test_beat_may_be_stopped_while_it_starts(new_broker: NewBroker) -> None:
 
 @pytest.mark.parametrize("missing", ["PIL", "av"])
 def test_without_a_library_of_the_provider_a_worker_says_which(
-    missing: str, database_url: str, new_broker: NewBroker
+    missing: str, database_url: str
 ) -> None:
     without = f"import sys; sys.modules[{missing!r}] = None; from bot.cli import main; main()"
     argv = [sys.executable, "-c", without, "worker"]
-    found = run(argv=argv, env={"DATABASE_URL": database_url, "REDIS_URL": new_broker()})
+    found = run(argv=argv, env={"DATABASE_URL": database_url, "REDIS_URL": NOBODY})
     assert found.returncode == 2, found.stderr
     *_, last = found.stderr.splitlines()
     assert last == f"VIDEO_PROVIDER=sandbox needs {missing}, which is not installed"
@@ -180,12 +182,12 @@ def test_without_a_library_of_the_provider_a_worker_says_which(
 
 
 def test_a_worker_does_not_start_on_a_database_that_is_not_migrated(
-    make_database: MakeDatabase, template: str, new_broker: NewBroker
+    make_database: MakeDatabase, template: str
 ) -> None:
     names = [each.name for each in migrations()]
     with make_database(template) as address:
         rollback(address, lambda _line: None, to=2)
-        found = run("worker", env={"DATABASE_URL": address, "REDIS_URL": new_broker()})
+        found = run("worker", env={"DATABASE_URL": address, "REDIS_URL": NOBODY})
     assert (found.returncode, found.stdout) == (1, "")
     *_, last = found.stderr.splitlines()
     told = json.loads(last)
@@ -194,11 +196,11 @@ def test_a_worker_does_not_start_on_a_database_that_is_not_migrated(
     assert "Traceback" not in found.stderr
 
 
-def test_flower_does_not_start_on_a_port_that_is_in_use(new_broker: NewBroker) -> None:
+def test_flower_does_not_start_on_a_port_that_is_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         login = {"FLOWER_BASIC_AUTH": f"operator:{SECRET}", "PORT": str(port)}
-        found = run("flower", env={**login, "REDIS_URL": new_broker()})
+        found = run("flower", env={**login, "REDIS_URL": NOBODY})
     assert (found.returncode, found.stdout) == (1, "")
     assert found.stderr == f"video-bot: Port {port} is in use; PORT names another for Flower\n"
 

@@ -256,7 +256,7 @@ def test_where_another_one_runs_it_takes_a_folder_beside_it_and_says_so(place: P
         held(folder / "system.lock"),
         started("up", "--folder", str(folder), env={}) as running,
     ):
-        running.wait_for("PostgreSQL is up")
+        running.wait_for("Ctrl-C stops everything")
         running.end(signal.SIGINT, seconds=IN_TIME)
     said = [line.partition("| ")[2] for line in running.lines["stdout"]]
     assert said[:2] == [
