@@ -13,13 +13,14 @@ from typing import Any, Final
 
 import psycopg2
 import structlog
-from psycopg2 import extensions
+from psycopg2 import errors, extensions
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy import exc as sa
 
 from db import slow_queries
-from db.errors import DatabaseError, DatabaseUnavailable, PoolExhausted
+from db.errors import DatabaseError, DatabaseUnavailable, NotMigrated, PoolExhausted
 from db.settings import DatabaseSettings
+from db.telling import hold_back
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +30,14 @@ STATEMENT_TIMEOUT: Final = timedelta(seconds=30)
 ANSWER_TIMEOUT: Final = timedelta(seconds=5)
 """A frozen server holds a client past every time-out that the server itself keeps."""
 RETRIES: Final = 3
+
+#: What a statement meets where a migration has not been applied.
+_MISSING: Final = (
+    errors.UndefinedTable,
+    errors.UndefinedColumn,
+    errors.UndefinedFunction,
+    errors.UndefinedObject,
+)
 
 
 class _Connection(extensions.connection):
@@ -98,11 +107,16 @@ class Database:
     def begin(self) -> Iterator[Connection]:
         """A connection in a transaction that is committed on leaving, or rolled back.
 
-        Raises DatabaseUnavailable, or PoolExhausted after 10 s without a free connection, and a
-        bare DatabaseError where Postgres refuses a statement or a row.
+        What is told of its writes is told after the commit (see :mod:`db.telling`).
+        Raises DatabaseUnavailable, or PoolExhausted after 10 s without a free connection,
+        NotMigrated where a table or the like is missing, and a bare DatabaseError where Postgres
+        refuses a statement or a row otherwise.
         """
         with self._translated(), self._engine.begin() as connection:
+            told = hold_back(connection)
             yield connection
+        for tell in told:
+            tell()
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
@@ -128,8 +142,9 @@ class Database:
             # Among the last are a server that became read-only, as at every failover.
             raise DatabaseUnavailable(_first_line(error)) from error
         except sa.DBAPIError as error:
+            kind = NotMigrated if isinstance(error.orig, _MISSING) else DatabaseError
             # The rest of it quotes the statement or the row, and with them the prompt (LG2).
-            raise DatabaseError(_first_line(error)) from None
+            raise kind(_first_line(error)) from None
 
 
 def connect_at_startup(settings: DatabaseSettings) -> Database:

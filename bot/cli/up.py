@@ -42,7 +42,8 @@ def up(folder: Path | None) -> None:
     brought = {"DATABASE_URL", "FLOWER_BASIC_AUTH"}.difference(given)
     require(DatabaseSettings, FlowerSettings, WorkerSettings, LogSettings, brought=brought)
     with ExitStack() as stack:
-        place = stack.enter_context(local.free_folder(folder or local.home() / "up"))
+        wanted = folder or local.home() / "up"
+        place = stack.enter_context(local.free_folder(wanted, report=_say))
         _say(f"Everything is kept in {place}")
         servers = stack.enter_context(local.servers(place, given, report=_say))
         environment = {**servers, **_flower(given)}

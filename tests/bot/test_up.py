@@ -15,6 +15,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
+from db.embedded_server import held
 from db.migrate import migrations
 from db.processes import free_port
 from tests.bot.conftest import NewBroker
@@ -245,3 +246,30 @@ def test_wrong_settings_are_all_named_before_anything_starts(place: Path) -> Non
         *wrong
     }
     assert not folder.exists()
+
+
+def test_where_another_one_runs_it_takes_a_folder_beside_it_and_says_so(place: Path) -> None:
+    folder = place / "taken"
+    folder.mkdir()
+    beside = folder.with_name("taken-2")
+    with (
+        held(folder / "system.lock"),
+        started("up", "--folder", str(folder), env={}) as running,
+    ):
+        running.wait_for("Ctrl-C stops everything")
+        running.end(signal.SIGINT, seconds=IN_TIME)
+    said = [line.partition("| ")[2] for line in running.lines["stdout"]]
+    assert said[:2] == [
+        f"{folder} is in use by another running system; this one has {beside}",
+        f"Everything is kept in {beside}",
+    ]
+    assert_nothing_left(beside)
+
+
+def test_a_folder_that_cannot_be_used_at_all_is_no_folder_in_use(place: Path) -> None:
+    folder = place / "unusable"
+    (folder / "system.lock").mkdir(parents=True)
+    found = run("up", "--folder", str(folder), env={})
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr.startswith(f"video-bot: {folder / 'system.lock'} cannot be opened")
+    assert not folder.with_name("unusable-2").exists()

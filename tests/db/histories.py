@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 from hypothesis import strategies as st
 from sqlalchemy import Connection, func, insert, select
@@ -89,6 +90,22 @@ class Made:
             "archived_at": completed_at if self.archived else None,
             "deleted_at": completed_at if self.deleted else None,
         }
+
+
+def made_at(created_at: datetime, **changes: Any) -> Made:
+    """A request of that moment, in most ways like any other."""
+    fields: dict[str, Any] = {
+        "id": uuid4(),
+        "user_id": "alice",
+        "guild_id": "guild",
+        "prompt": "a kite",
+        "status": Status.COMPLETED,
+        "created_at": created_at,
+        "cost_usd": Decimal("0.4000"),
+        "counted": True,
+        "taken_ms": 1000,
+    }
+    return Made(**fields | changes)
 
 
 seldom = st.sampled_from([False, False, False, True])
