@@ -266,7 +266,7 @@ def test_sweeps_of_beat_and_two_workers_do_not_pile_up_messages(make_system: Mak
 
 def test_one_bad_row_does_not_hold_up_the_others(make_system: MakeSystem) -> None:
     system = make_system(
-        SANDBOX_OUTCOME="failed", RESCUE_AFTER_SECONDS=1, GENERATION_TIMEOUT_SECONDS=6
+        SANDBOX_OUTCOME="failed", RESCUE_AFTER_SECONDS=1, GENERATION_TIMEOUT_SECONDS=12
     )
     ids = [prepare(system, "generating").id for _ in range(20)]
     bad, unreadable, *good = ids
