@@ -74,16 +74,6 @@ def test_every_type_of_event_is_named() -> None:
     assert sorted(literals(meaning)) == sorted(EventType)
 
 
-def test_constraints_and_triggers_that_are_named_exist(database: Database) -> None:
-    with database.begin() as conn:
-        there = {
-            *conn.execute(sa.text("SELECT conname FROM pg_constraint")).scalars(),
-            *conn.execute(sa.text("SELECT tgname FROM pg_trigger")).scalars(),
-            *conn.execute(sa.text("SELECT proname FROM pg_proc")).scalars(),
-        }
-    assert {"guard_status", "video_requests_status_fits_timestamps", "admit_request"} <= there
-
-
 def test_the_rights_of_the_document_are_enough_and_not_too_many(database: Database) -> None:
     [block] = [
         each.astext()
