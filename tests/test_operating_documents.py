@@ -322,7 +322,7 @@ def test_figures_are_those_of_the_code() -> None:
 
 def test_the_queues_are_those_of_the_application() -> None:
     part = section(WORKERS, "What each process does")
-    told = {}
+    told: dict[str, str] = {}
     for row in part.findall(nodes.row):
         queue, tasks = (literals(cell) for cell in row.findall(nodes.entry))
         if queue[0] in {each.name for each in app.app.conf.task_queues}:
