@@ -357,3 +357,10 @@ def test_the_shell_understands_the_examples() -> None:
         subprocess.run(["bash", "-n"], input=text, text=True, check=True)
     [deployments] = blocks("bash")
     assert deployments.index("db,migrate") < deployments.index("--args=worker")
+
+
+def test_compose_passes_on_what_the_document_says_it_does() -> None:
+    given = {*re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text())}
+    part = section(WORKERS, "Deploying on Compose").astext()
+    assert "REQUEST_RETENTION_DAYS" in part
+    assert not given & {"REQUEST_RETENTION_DAYS", "DAILY_LIMIT"}

@@ -1,6 +1,7 @@
 """db/README.rst against the migrated database: tables, columns, indexes, rights."""
 
 import importlib
+import re
 import uuid
 from datetime import timedelta
 from decimal import Decimal
@@ -9,13 +10,13 @@ import pytest
 import sqlalchemy as sa
 from docutils import nodes
 
-from db import admission, budgets, leases, limits, requests
+from db import admission, budgets, leases, limits, migrate, requests
 from db.engine import Database
 from db.events import EventType
 from db.records import NewRequest
 from db.standing import Budget, Outcome, Period, Scope
 from db.tables import metadata
-from tests.test_documents import doctree
+from tests.test_documents import ROOT, doctree
 from tests.test_operating_documents import DB, literals, rows, section
 
 
@@ -57,6 +58,11 @@ def test_every_index_is_described(database: Database) -> None:
             for row in rows(section(DB, "Indexes, and who reads by them"), header="Index")
         ]
         assert sorted(told) == sorted(there)
+
+
+def test_the_next_migration_has_the_next_number() -> None:
+    named = re.findall(r"\b(\d{3})_what_it_does", (ROOT / "sql" / "README.rst").read_text())
+    assert {int(each) for each in named} == {len(migrate.migrations()) + 1}
 
 
 def test_every_function_that_is_named_exists() -> None:
