@@ -277,7 +277,7 @@ def test_every_name_is_one_of_the_code(path: Path) -> None:
         for file in ROOT.glob(pattern)
     ]
     known = {*re.findall(r"\w+", "\n".join(sources))}
-    postgres = {"max_connections", "pg_stat_activity", "application_name"}
+    postgres = {"max_connections", "pg_stat_activity", "application_name", "pg_dump"}
     given = {"video_bot_app", "discord_video", "discord_video_dev", "dev_password"}
     for each in literals(doctree(path)):
         if re.fullmatch(r"[a-z]+(_[a-z]+)+", each):
