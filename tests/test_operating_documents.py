@@ -296,7 +296,7 @@ def test_no_document_is_ahead_of_the_code() -> None:
 
 
 def test_figures_are_those_of_the_code() -> None:
-    of_workers, of_db = WORKERS.read_text(), DB.read_text()
+    of_workers, of_db = (" ".join(path.read_text().split()) for path in (WORKERS, DB))
     conf = app.app.conf
     for figure, words in (
         (app.VISIBILITY_TIMEOUT, "``visibility_timeout`` {} s"),
@@ -310,10 +310,10 @@ def test_figures_are_those_of_the_code() -> None:
     assert following.THREADS == 8
     assert "eight at a time" in of_workers
     for seconds, words in (
-        (engine.POOL_WAIT, "connection of the pool  {} s"),
+        (engine.POOL_WAIT, "connection of the pool {} s"),
         (engine.IDLE, "by the server after {} s"),
-        (engine.STATEMENT_TIMEOUT, "A statement                                {} s"),
-        (engine.ANSWER_TIMEOUT, "An answer of the server                    {} s"),
+        (engine.STATEMENT_TIMEOUT, "A statement {} s"),
+        (engine.ANSWER_TIMEOUT, "An answer of the server {} s"),
     ):
         assert words.format(seconds.seconds) in of_db, words
     assert f"more than {slow_queries.SLOW_MS} ms" in of_db
