@@ -8,6 +8,7 @@ task. Nobody waits for results, so there is no result backend; Redis is the brok
 from typing import Any, Final
 
 from celery import Celery, signals
+from celery.schedules import crontab
 from kombu import Queue
 
 from db.settings import read
@@ -27,12 +28,29 @@ HOUSEKEEPING: Final = "housekeeping"
 SWEEP_EVERY: Final = 1.0
 """Seconds."""
 
+SCHEDULE: Final[dict[str, Any]] = {
+    "sweep": {"task": "sweep", "schedule": SWEEP_EVERY, "options": {"expires": 2 * SWEEP_EVERY}}
+}
+CLEANUP: Final[dict[str, Any]] = {
+    # Early in the morning, UTC. What no worker has taken up by the next is not asked for twice.
+    "cleanup": {
+        "task": "cleanup",
+        "schedule": crontab(hour=3, minute=30),
+        "options": {"expires": 23 * 3600},
+    }
+}
+"""In the schedule where REQUEST_RETENTION_DAYS is set (RE1)."""
+
 app = Celery("workers", include=["workers.tasks", "workers.process"])
 
 
 @app.on_configure.connect
 def _configure(sender: Celery, **_: Any) -> None:
-    sender.conf.update(broker_url=read(WorkerSettings).redis_url.get_secret_value())
+    settings = read(WorkerSettings)
+    sender.conf.update(
+        broker_url=settings.redis_url.get_secret_value(),
+        beat_schedule=SCHEDULE if settings.retention is None else {**SCHEDULE, **CLEANUP},
+    )
 
 
 app.conf.update(
@@ -62,6 +80,8 @@ app.conf.update(
         "poll_operations": FOLLOWING,
         "finalize": FOLLOWING,
         "sweep": HOUSEKEEPING,
+        "cleanup": HOUSEKEEPING,
+        "remove_forgotten": HOUSEKEEPING,
     },
     task_serializer="json",
     accept_content=["json"],
@@ -74,9 +94,6 @@ app.conf.update(
     worker_hijack_root_logger=False,
     # A file for the schedule would be one more thing to lose; ours has no memory to keep.
     beat_scheduler="celery.beat:Scheduler",
-    beat_schedule={
-        "sweep": {"task": "sweep", "schedule": SWEEP_EVERY, "options": {"expires": 2 * SWEEP_EVERY}}
-    },
     timezone="UTC",
 )
 
