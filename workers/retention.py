@@ -101,9 +101,10 @@ def clean(
     seconds: float | None = None,
     tell: Callable[[Run], object] = lambda _: None,
 ) -> Run | None:
-    """Go on with a run to its end, or a batch at least and about so many seconds; None when another is at it.
+    """Go on with a run: to its end, or for about so many seconds, a batch at least.
 
-    `tell` hears of each batch. Raises DatabaseUnavailable; what was done until then stays done.
+    None when another one is at it. `tell` hears of each batch. Raises DatabaseUnavailable; what
+    was done until then stays done.
     """
     until = None if seconds is None else time.monotonic() + seconds
     with database.autocommit() as conn, retention.alone(conn) as is_alone:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, func, insert, select
 
 from db.engine import Database
 from db.states import Status
@@ -52,7 +52,7 @@ def put(conn: Connection, *rows: dict[str, Any]) -> list[UUID]:
 
 
 def now(conn: Connection) -> datetime:
-    return conn.execute(text("SELECT now()")).scalar_one()
+    return conn.execute(select(func.now())).scalar_one()
 
 
 def put_old(

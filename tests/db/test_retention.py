@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, func, insert, select, text
 
@@ -165,6 +165,7 @@ def standings(conn: Connection) -> list[Standing]:
     ]
 
 
+@settings(max_examples=60)
 @given(st.lists(requests_made(), max_size=25), st.booleans())
 def test_re1_limits_and_budgets_stand_as_before_whatever_is_deleted_or_forgotten(
     budgeted: Database, made: list[dict[str, Any]], is_forgetting: bool
