@@ -3,28 +3,21 @@
 A function takes the caller's connection; the caller owns the transaction.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
-from typing import Final
-from uuid import UUID
 
-from sqlalchemy import Connection, case, delete, func, null, select, text, update
+from sqlalchemy import Connection, case, delete, func, null, select, update
 
 from db import keeping, quotas, requests
+from db.forgetting import HAS_ENDED, LEASE
 from db.records import Event, Request
-from db.retention import ENDED, MESSAGES_LAST, Leaving
 from db.standing import Budget, Period, Scope, UserQuota
 from db.states import Status
 from db.tables import budgets, request_remnants, video_events, video_requests
 
 c = video_requests.c
-
-LEASE: Final = timedelta(minutes=1)
-"""How long the one who takes forgotten requests up has, before the sweeper does."""
-
-_HAS_ENDED: Final = c.status.in_(ENDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +112,7 @@ def forget(conn: Connection, user_id: str, *, is_counted: bool = True) -> Marked
             source_id=null(),
             video_urls=null(),
             # What has ended is the caller's to remove for a while; the rest has its followers.
-            due_at=case((_HAS_ENDED, func.now() + LEASE), else_=c.due_at),
+            due_at=case((HAS_ENDED, func.now() + LEASE), else_=c.due_at),
         )
         .returning(c.id, c.status)
         .execution_options(query="forget")
@@ -138,62 +131,3 @@ def forget(conn: Connection, user_id: str, *, is_counted: bool = True) -> Marked
         )
     )
     return Marked(len(found), being_made)
-
-
-def ended(conn: Connection, user_id: str) -> list[UUID]:
-    """The forgotten requests of a user that have ended."""
-    found = select(c.id).where(c.user_id == user_id, c.forgotten_at.is_not(None), _HAS_ENDED)
-    return list(conn.execute(found).scalars())
-
-
-def leaving(conn: Connection, request_ids: Collection[UUID]) -> list[Leaving]:
-    """Those of the requests that are forgotten and have ended."""
-    found = select(c.id, c.created_at, c.gcs_prefix).where(
-        c.id.in_(request_ids), c.forgotten_at.is_not(None), _HAS_ENDED
-    )
-    return [Leaving(*row) for row in conn.execute(found)]
-
-
-def keep_empty(conn: Connection, request_ids: Collection[UUID]) -> None:
-    """Note that the outputs of forgotten requests are gone; the row goes after MESSAGES_LAST."""
-    conn.execute(
-        update(video_requests)
-        .where(c.id.in_(request_ids), c.forgotten_at.is_not(None), _HAS_ENDED)
-        .values(
-            gcs_prefix=null(),
-            video_urls=null(),
-            operation_name=null(),
-            due_at=c.created_at + MESSAGES_LAST,
-        )
-    )
-    conn.execute(delete(video_events).where(video_events.c.request_id.in_(request_ids)))
-
-
-def take_ended(conn: Connection, *, limit: int, lease: timedelta = LEASE) -> list[UUID]:
-    """Up to `limit` forgotten requests that have ended and are to be removed now.
-
-    Nobody else gets them for the length of `lease`. After its end a request's due time is this.
-    """
-    values = {"limit": limit, "lease": lease}
-    return list(conn.execute(_TAKE_ENDED, values).scalars())
-
-
-_TAKE_ENDED: Final = text(
-    """
-    WITH waiting AS (
-      SELECT id
-      FROM video_requests
-      WHERE forgotten_at IS NOT NULL
-        AND status IN ('completed', 'failed', 'timeout')
-        AND (due_at IS NULL OR due_at <= now())
-      ORDER BY forgotten_at
-      LIMIT :limit
-      FOR UPDATE SKIP LOCKED
-    )
-    UPDATE video_requests AS request
-    SET due_at = now() + :lease
-    FROM waiting
-    WHERE request.id = waiting.id
-    RETURNING request.id
-    """
-).execution_options(query="forgotten_requests")

@@ -1,40 +1,24 @@
-"""What retention reads and deletes (RE1): requests that have ended long ago, in short batches.
+"""What retention finds to delete (RE1): requests that have ended long ago, in short batches.
 
-What limits and budgets still count of a deleted request stays in ``request_remnants``, written by
-the statement that deletes it. A function takes the caller's connection; every time is the
-database's clock.
+A function takes the caller's connection; every time is the database's clock.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import UUID
 
-from sqlalchemy import Connection, Uuid, bindparam, func, select, text, tuple_
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Connection, func, select, text, tuple_
 
 from db.history import Place
+from db.removal import Leaving
 from db.states import Status
 from db.tables import video_requests
 
 c = video_requests.c
 
 ENDED: Final = tuple(status for status in Status if status.has_ended)
-
-MESSAGES_LAST: Final = timedelta(hours=1)
-"""How long a forgotten request stays as an empty row: the message that made it may come again
-(after a worker's death, say), and must find it, or it would be made and paid for once more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Leaving:
-    """A request that is to go, as far as it takes to remove its outputs."""
-
-    id: UUID
-    created_at: datetime
-    gcs_prefix: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,72 +106,3 @@ _SURVEY: Final = text(
     ORDER BY status
     """
 ).execution_options(query="cleanup_survey")
-
-
-def remove(conn: Connection, request_ids: Collection[UUID], *, before: datetime | None) -> int:
-    """Delete those of the requests that have ended, with their events; how many those were.
-
-    And that were created `before` that, or are forgotten and older than MESSAGES_LAST. What is
-    counted or billed within a window of the limits and budgets leaves a remnant: a place in the
-    limits, and the price, 0 where the money was given back. No counter changes.
-    """
-    values = {"ids": list(request_ids), "before": before, "messages_last": MESSAGES_LAST}
-    return int(conn.execute(_REMOVE, values).scalar_one())
-
-
-_REMOVE: Final = (
-    text(
-        """
-        WITH gone AS (
-          DELETE FROM video_requests
-          WHERE id = ANY(:ids)
-            AND status IN ('completed', 'failed', 'timeout')
-            AND (
-              created_at < :before
-              OR (forgotten_at IS NOT NULL AND created_at < now() - :messages_last)
-            )
-          RETURNING
-            user_id,
-            guild_id,
-            created_at,
-            counted,
-            CASE WHEN billed THEN coalesce(cost_usd, 0) ELSE 0 END AS cost_usd
-        ), remnants AS (
-          INSERT INTO request_remnants (user_id, guild_id, created_at, cost_usd)
-          SELECT user_id, guild_id, created_at, cost_usd
-          FROM gone
-          WHERE created_at >= remnants_begin_at(now())
-            AND (counted OR cost_usd > 0)
-        )
-        SELECT count(*)
-        FROM gone
-        """
-    )
-    .bindparams(bindparam("ids", type_=ARRAY(Uuid)))
-    .execution_options(query="remove_requests")
-)
-
-
-def lapse(conn: Connection) -> None:
-    """Drop the remnants and counters that no window counts any more.
-
-    Three probes of indexes where there are none, so that it may be done every second.
-    """
-    conn.execute(_LAPSE)
-
-
-_LAPSE: Final = text(
-    """
-    WITH of_days AS (
-      DELETE FROM budget_spending
-      WHERE period = 'day'
-        AND period_start < video_period_start('day', now() - interval '1 hour')
-    ), of_months AS (
-      DELETE FROM budget_spending
-      WHERE period = 'month'
-        AND period_start < video_period_start('month', now() - interval '1 hour')
-    )
-    DELETE FROM request_remnants
-    WHERE created_at < remnants_begin_at(now())
-    """
-).execution_options(query="lapse")

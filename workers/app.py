@@ -8,10 +8,10 @@ task. Nobody waits for results, so there is no result backend; Redis is the brok
 from typing import Any, Final
 
 from celery import Celery, signals
-from celery.schedules import crontab
 from kombu import Queue
 
 from db.settings import read
+from workers.schedule import schedule
 from workers.settings import WorkerSettings
 
 VISIBILITY_TIMEOUT: Final = 120
@@ -25,22 +25,6 @@ STARTING: Final = "starting"
 FOLLOWING: Final = "following"
 HOUSEKEEPING: Final = "housekeeping"
 
-SWEEP_EVERY: Final = 1.0
-"""Seconds."""
-
-SCHEDULE: Final[dict[str, Any]] = {
-    "sweep": {"task": "sweep", "schedule": SWEEP_EVERY, "options": {"expires": 2 * SWEEP_EVERY}}
-}
-CLEANUP: Final[dict[str, Any]] = {
-    # Early in the morning, UTC. What no worker has taken up by the next is not asked for twice.
-    "cleanup": {
-        "task": "cleanup",
-        "schedule": crontab(hour=3, minute=30),
-        "options": {"expires": 23 * 3600},
-    }
-}
-"""In the schedule where REQUEST_RETENTION_DAYS is set (RE1)."""
-
 app = Celery("workers", include=["workers.tasks", "workers.process"])
 
 
@@ -49,7 +33,7 @@ def _configure(sender: Celery, **_: Any) -> None:
     settings = read(WorkerSettings)
     sender.conf.update(
         broker_url=settings.redis_url.get_secret_value(),
-        beat_schedule=SCHEDULE if settings.retention is None else {**SCHEDULE, **CLEANUP},
+        beat_schedule=schedule(settings),
     )
 
 

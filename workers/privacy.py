@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 
-from db import privacy, retention
+from db import forgetting, privacy, removal
 from db.engine import Database
 from db.privacy import Marked
 from workers.removal import remove_outputs
@@ -32,7 +32,7 @@ def forget(database: Database, storage: Storage, user_id: str, *, is_counted: bo
     """
     with database.begin() as conn:
         marked = privacy.forget(conn, user_id, is_counted=is_counted)
-        ended = privacy.ended(conn, user_id)
+        ended = forgetting.ended(conn, user_id)
     log.info("user_forgotten", requests=marked.requests, being_made=marked.being_made)
     for first in range(0, len(ended), BATCH):
         remove(database, storage, ended[first : first + BATCH])
@@ -45,11 +45,11 @@ def remove(database: Database, storage: Storage, request_ids: Sequence[UUID]) ->
     How many rows those were. What the storage fails for is taken up again by the sweeper.
     """
     with database.autocommit() as conn:
-        leaving = privacy.leaving(conn, request_ids)
+        leaving = forgetting.leaving(conn, request_ids)
     gone = remove_outputs(storage, leaving)
     if not gone:
         return 0
     with database.begin() as conn:
-        removed = retention.remove(conn, gone, before=None)
-        privacy.keep_empty(conn, gone)
+        removed = removal.remove(conn, gone, before=None)
+        forgetting.keep_empty(conn, gone)
     return removed

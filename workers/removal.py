@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 
-from db.retention import Leaving
+from db.removal import Leaving
 from workers.storage import Storage, StorageUnavailable
 
 log = structlog.get_logger(__name__)

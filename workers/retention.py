@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
-from db import retention
+from db import removal, retention
 from db.engine import Database
 from db.history import Place
 from db.states import Status
@@ -128,7 +128,7 @@ def _batch(conn: Connection, storage: Storage, run: Run) -> Run:
         return run
     found = retention.old(conn, run.status, run.cutoff, after=run.place, limit=BATCH)
     gone = remove_outputs(storage, found)
-    deleted = retention.remove(conn, gone, before=run.cutoff) if gone else 0
+    deleted = removal.remove(conn, gone, before=run.cutoff) if gone else 0
     done = replace(run, deleted=run.deleted + deleted, kept=run.kept + len(found) - len(gone))
     if len(found) == BATCH:
         return replace(done, place=Place(found[-1].created_at, found[-1].id))

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final
 from uuid import UUID
 
-from db import leases, privacy, retention
+from db import forgetting, leases, removal
 from db.records import Due
 from db.states import Status
 from workers import chain
@@ -45,10 +45,10 @@ def sweep(context: Context) -> None:
 
 def _tidy(context: Context) -> None:
     """Drop what no window counts any more, and have removed what is to be forgotten."""
-    expires_at = datetime.now(UTC) + privacy.LEASE
+    expires_at = datetime.now(UTC) + forgetting.LEASE
     with context.database.autocommit() as conn:
-        retention.lapse(conn)
-        forgotten = iter(privacy.take_ended(conn, limit=AT_ONCE))
+        removal.lapse(conn)
+        forgotten = iter(forgetting.take(conn, limit=AT_ONCE))
     while batch := list(islice(forgotten, BATCH)):
         chain.remove_forgotten(batch, expires_at=expires_at)
 

@@ -9,7 +9,18 @@ import pytest
 from sqlalchemy import Table, func, select, update
 
 from bot.plain import as_json
-from db import budgets, events, history, keeping, leases, limits, privacy, quotas, retention
+from db import (
+    budgets,
+    events,
+    forgetting,
+    history,
+    keeping,
+    leases,
+    limits,
+    privacy,
+    quotas,
+    removal,
+)
 from db.engine import Database
 from db.events import EventType
 from db.keeping import CANCELLED
@@ -62,7 +73,7 @@ def test_an_export_has_everything_of_the_user_and_nothing_of_others(database: Da
         keeping.archive(conn, archived, by=BY)
         keeping.delete(conn, deleted, by=BY)
         events.record(conn, mine[2], EventType.DOWNLOADED, {"ip": "192.0.2.1"})
-        assert retention.remove(conn, [gone], before=now(conn) - HOUR) == 1
+        assert removal.remove(conn, [gone], before=now(conn) - HOUR) == 1
         quotas.set_limits(conn, "alice", daily=7)
         for whose in ("alice", "bob"):
             budgets.set_limit(conn, Budget(Scope.USER, whose, Period.DAY, Decimal(3)))
@@ -148,15 +159,15 @@ def test_what_is_being_made_goes_on_unseen_and_goes_when_it_has_ended(database: 
     # Its followers have it as before.
     assert row(database, request_id).due_at == due_at
     with database.begin() as conn:
-        assert privacy.take_ended(conn, limit=10) == []
+        assert forgetting.take(conn, limit=10) == []
         start(conn, request_id, claim)
-        assert privacy.leaving(conn, [request_id]) == []
-        assert retention.remove(conn, [request_id], before=now(conn) + HOUR) == 0
+        assert forgetting.leaving(conn, [request_id]) == []
+        assert removal.remove(conn, [request_id], before=now(conn) + HOUR) == 0
     with database.begin() as conn:
         end(conn, request_id, Status.COMPLETED)
     with database.begin() as conn:
-        assert privacy.take_ended(conn, limit=10) == [request_id]
-        assert privacy.take_ended(conn, limit=10) == []
+        assert forgetting.take(conn, limit=10) == [request_id]
+        assert forgetting.take(conn, limit=10) == []
 
 
 def test_a_claim_that_is_given_back_after_the_wish_is_not_taken_again(database: Database) -> None:
@@ -176,18 +187,18 @@ def test_a_forgotten_request_stays_as_long_as_its_message_may_come_again(
     make_older(database, old)
     forget(database)
     with database.begin() as conn:
-        assert {*privacy.ended(conn, "alice")} == {young, old}
-        assert retention.remove(conn, [young, old], before=None) == 1
-        privacy.keep_empty(conn, [young, old])
+        assert {*forgetting.ended(conn, "alice")} == {young, old}
+        assert removal.remove(conn, [young, old], before=None) == 1
+        forgetting.keep_empty(conn, [young, old])
     found = row(database, young)
     assert (found.gcs_prefix, found.operation_name) == (None, None)
-    assert found.due_at == found.created_at + retention.MESSAGES_LAST
+    assert found.due_at == found.created_at + removal.MESSAGES_LAST
     make_older(database, young)
     with database.begin() as conn:
         conn.execute(update(video_requests).values(due_at=func.now()))
     with database.begin() as conn:
-        assert privacy.take_ended(conn, limit=10) == [young]
-        assert retention.remove(conn, [young], before=None) == 1
+        assert forgetting.take(conn, limit=10) == [young]
+        assert removal.remove(conn, [young], before=None) == 1
         assert len(remnants(conn)) == 2
 
 
@@ -199,7 +210,7 @@ def test_rl1_being_forgotten_gives_no_place_back_and_lifts_no_ban(database: Data
         before = limits.get_rate_limit_info(conn, "alice", 5)
     forget(database)
     with database.begin() as conn:
-        assert retention.remove(conn, ids, before=None) == 5
+        assert removal.remove(conn, ids, before=None) == 5
         assert limits.get_rate_limit_info(conn, "alice", 5) == before
         assert quotas.get(conn, "alice") is not None
     assert not admit(database, limit=5).is_allowed

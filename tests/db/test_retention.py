@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, func, insert, select, text
 
-from db import budgets, limits, privacy, retention
+from db import budgets, forgetting, limits, privacy, removal, retention
 from db.engine import Database
 from db.history import Place
 from db.retention import ENDED
@@ -77,7 +77,7 @@ def test_re1_what_is_being_made_is_never_deleted_whatever_its_age(
         moment = now(conn)
         [old] = put(conn, values(status, moment - 4000 * DAY))
         [young] = put(conn, values(status, moment - 10 * DAY))
-        removed = retention.remove(conn, [old, young], before=moment - 30 * DAY)
+        removed = removal.remove(conn, [old, young], before=moment - 30 * DAY)
         assert removed == status.has_ended
         assert there(conn) == ({young} if status.has_ended else {old, young})
 
@@ -90,7 +90,7 @@ def test_re1_what_was_deleted_or_archived_goes_like_the_rest_with_its_events(
         moment = now(conn)
         row = values(Status.COMPLETED, moment - 40 * DAY, **{mark: moment - 39 * DAY})
         ids = put(conn, row)
-        assert retention.remove(conn, ids, before=moment - 30 * DAY) == 1
+        assert removal.remove(conn, ids, before=moment - 30 * DAY) == 1
         assert not there(conn)
         assert not conn.execute(select(func.count()).select_from(video_events)).scalar_one()
 
@@ -184,16 +184,16 @@ def test_re1_limits_and_budgets_stand_as_before_whatever_is_deleted_or_forgotten
         if is_forgetting:
             for user in USERS:
                 privacy.forget(conn, user)
-            retention.remove(conn, ids, before=None)
+            removal.remove(conn, ids, before=None)
         else:
-            retention.remove(conn, ids, before=moment + TICK)
+            removal.remove(conn, ids, before=moment + TICK)
         assert standings(conn) == before
-        retention.lapse(conn)
+        removal.lapse(conn)
         assert standings(conn) == before
         left = there(conn)
         for row in rows:
             # Of the forgotten, what a message may still come for stays, empty.
-            stays = is_forgetting and moment - row["created_at"] <= retention.MESSAGES_LAST
+            stays = is_forgetting and moment - row["created_at"] <= removal.MESSAGES_LAST
             assert (row["id"] in left) == (stays or not row["status"].has_ended)
         undone.rollback()
 
@@ -222,7 +222,7 @@ def test_re1_a_remnant_is_user_guild_time_and_price_and_nothing_else(database: D
             values(Status.FAILED, moment - TICK, **cost, billed=False, counted=False),
             values(Status.COMPLETED, moment - 70 * DAY, **cost),
         )
-        assert retention.remove(conn, ids, before=moment) == 4
+        assert removal.remove(conn, ids, before=moment) == 4
         assert remnants(conn) == [
             ("alice", "guild", moment - 3 * TICK, Decimal("3.2000")),
             ("alice", "guild", moment - 2 * TICK, Decimal(0)),
@@ -262,7 +262,7 @@ def test_re1_remnants_and_counters_lapse_once_no_window_counts_them(database: Da
                 for start in starts
             ],
         )
-        retention.lapse(conn)
+        removal.lapse(conn)
         assert [row[2] for row in remnants(conn)] == times[2:]
         left = conn.execute(select(budget_spending.c.period, budget_spending.c.period_start))
         assert {tuple(row) for row in left} == {("day", today), ("month", month_start(late))}
@@ -271,7 +271,7 @@ def test_re1_remnants_and_counters_lapse_once_no_window_counts_them(database: Da
 def test_re1_an_admission_counts_what_is_gone(database: Database) -> None:
     ids = put_old(database, 5, days=0.5)
     with database.begin() as conn:
-        assert retention.remove(conn, ids, before=now(conn)) == 5
+        assert removal.remove(conn, ids, before=now(conn)) == 5
     assert not ids_in(database)
     assert not admit(database, limit=5).is_allowed
     assert admit(database, limit=5, user_id="bob").is_allowed
@@ -296,7 +296,7 @@ def test_re1_a_batch_reads_its_own_rows(crowd: Database, is_begun: bool) -> None
         assert found.indexes == {INDEX}
         assert found.rows_read <= 201 + 32
         assert len(ids) == 200
-        found = plan(conn, lambda conn: retention.remove(conn, ids, before=before))
+        found = plan(conn, lambda conn: removal.remove(conn, ids, before=before))
         assert "Seq Scan" not in {kind for kind, _, _ in found.scans}
         assert "video_requests_pkey" in found.indexes
 
@@ -322,10 +322,10 @@ def test_what_is_done_every_second_costs_a_few_probes(crowd: Database) -> None:
             )
         )
         conn.execute(text("ANALYZE request_remnants, budget_spending"))
-        lapse = plan(conn, retention.lapse)
-        take = plan(conn, lambda conn: privacy.take_ended(conn, limit=1000))
+        lapse = plan(conn, removal.lapse)
+        take = plan(conn, lambda conn: forgetting.take(conn, limit=1000))
         for found in (lapse, take):
-            kinds = {kind for kind, _, _ in found.scans} - {"CTE Scan", "Subquery Scan"}
+            kinds = {kind for kind, _, _ in found.scans} - {"CTE Scan", "Tid Scan"}
             assert kinds <= {"Index Scan", "Bitmap Index Scan", "Bitmap Heap Scan"}, found.scans
             assert found.rows_read == 0
             assert found.milliseconds < 5
