@@ -80,6 +80,7 @@ def run(ground: Ground) -> list[Comparison]:
                         )
                         progress, seconds = cleanup.result()
                         spent += seconds
+                        ground.say(f"{progress.deleted:,} requests are deleted")
                     times = job.result()
                     # In the last turn most of it is asked for after the last batch.
                     if not is_cleaning or not progress.is_finished or not taken[True]:

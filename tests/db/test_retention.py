@@ -165,7 +165,7 @@ def standings(conn: Connection) -> list[Standing]:
     ]
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.lists(requests_made(), max_size=25), st.booleans())
 def test_re1_limits_and_budgets_stand_as_before_whatever_is_deleted_or_forgotten(
     budgeted: Database, made: list[dict[str, Any]], is_forgetting: bool

@@ -2,9 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from typing import Any
@@ -12,17 +13,18 @@ from uuid import UUID, uuid4
 
 import psycopg2
 import pytest
-from sqlalchemy import func, update
+from sqlalchemy import delete, func, update
+from structlog.testing import capture_logs
 
 from db import privacy as statements
 from db.states import Status
-from db.tables import video_requests
+from db.tables import request_remnants, video_requests
 from tests.db.old import ids_in, now, put, put_old, remnants, values
 from tests.db.rows import admitted, in_state, new_request
 from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
 from tests.workers.waiting import until
-from workers import chain, privacy, retention, sweeper, tasks
+from workers import chain, privacy, removal, retention, sweeper, tasks
 from workers.app import app
 
 DAYS = 30
@@ -77,6 +79,34 @@ def clean_here(system: System, days: int = DAYS, **options: Any) -> retention.Ru
     return done
 
 
+@pytest.fixture(scope="module")
+def kept_system(make_shared_system: MakeSystem) -> System:
+    """One with a worker that keeps requests for DAYS."""
+    system = make_shared_system(
+        REQUEST_RETENTION_DAYS=DAYS, SANDBOX_SECONDS=1, RESCUE_AFTER_SECONDS=1
+    )
+    system.start_worker()
+    return system
+
+
+@pytest.fixture
+def system(kept_system: System) -> System:
+    """The same, empty. What its worker said before is over."""
+    kept_system.wait_until_quiet()
+    with kept_system.database.begin() as conn:
+        conn.execute(delete(video_requests))
+        conn.execute(delete(request_remnants))
+    shutil.rmtree(kept_system.videos, ignore_errors=True)
+    kept_system.videos.mkdir()
+    return kept_system
+
+
+def hear(system: System) -> Callable[[str], list[dict[str, Any]]]:
+    """What the worker says of an event from now on."""
+    begun = len(system.worker.lines)
+    return lambda event: [line for line in system.worker.lines[begun:] if line["event"] == event]
+
+
 # --- The schedule ----------------------------------------------------------------------------
 
 
@@ -101,8 +131,7 @@ def test_re1_unset_schedules_nothing_and_set_a_run_a_day() -> None:
     assert "30 3 * * *" in found["cleanup"]
 
 
-@pytest.mark.parametrize("wrong", ["0", "-1", "a month", "1.5"])
-@pytest.mark.parametrize("command", ["beat", "worker"])
+@pytest.mark.parametrize(("command", "wrong"), [("beat", "0"), ("worker", "a month")])
 def test_a_wrong_number_of_days_is_named(command: str, wrong: str) -> None:
     told = subprocess.run(
         [sys.executable, "-m", "bot.cli", command],
@@ -119,18 +148,17 @@ def test_a_wrong_number_of_days_is_named(command: str, wrong: str) -> None:
 
 
 def test_re1_a_run_deletes_what_is_old_says_how_many_and_touches_nothing_else(
-    make_system: MakeSystem,
+    system: System,
 ) -> None:
-    system = make_system(REQUEST_RETENTION_DAYS=DAYS)
+    said = hear(system)
     old = put_old(system.database, 450, days=DAYS + 5)
     old += put_old(system.database, 30, days=DAYS + 5, status=Status.FAILED)
     young = put_old(system.database, 30, days=DAYS - 1)
     being_made = put_old(system.database, 10, days=DAYS + 300, status=Status.GENERATING)
     with_outputs(system, [*old[-20:], *young[:3], *being_made[:3]])
-    worker = system.start_worker()
     with system.watch() as watch:
         send_cleanup(system)
-        [line] = until(lambda: worker.said("cleanup_finished"), what="the run has ended")
+        [line] = until(lambda: said("cleanup_finished"), what="the run has ended")
         ended = until(
             lambda: [
                 event
@@ -155,18 +183,17 @@ def test_re1_a_worker_that_is_told_to_keep_everything_does(make_system: MakeSyst
     assert ids_in(system.database) == {*old}
 
 
-def test_re1_two_at_once_are_one_run(make_system: MakeSystem) -> None:
-    system = make_system(REQUEST_RETENTION_DAYS=DAYS)
+def test_re1_two_at_once_are_one_run(system: System) -> None:
+    said = hear(system)
     old = put_old(system.database, 250)
-    worker = system.start_worker()
     with held(system, old[0]) as outsider:
         send_cleanup(system, times=2)
         until(lambda: waits_for(outsider), what="one is at it")
-        until(lambda: worker.said("cleanup_runs_elsewhere"), what="the other gives way")
-    [line] = until(lambda: worker.said("cleanup_finished"), what="the run has ended")
+        until(lambda: said("cleanup_runs_elsewhere"), what="the other gives way")
+    [line] = until(lambda: said("cleanup_finished"), what="the run has ended")
     assert line["deleted"] == 250
     system.wait_until_quiet()
-    assert len(worker.said("cleanup_finished")) == len(worker.said("cleanup_runs_elsewhere")) == 1
+    assert len(said("cleanup_finished")) == len(said("cleanup_runs_elsewhere")) == 1
 
 
 def test_re1_what_a_killed_worker_left_is_finished_by_the_next(make_system: MakeSystem) -> None:
@@ -212,23 +239,22 @@ def test_a_slice_hands_over_to_the_next(make_system: MakeSystem) -> None:
 
 
 def test_the_next_slice_is_sent_when_the_lock_is_free(
-    make_system: MakeSystem, monkeypatch: pytest.MonkeyPatch
+    system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The messages of a long run, made here by a run whose slices have no time at all."""
-    system = make_system(REQUEST_RETENTION_DAYS=DAYS)
+    said = hear(system)
     put_old(system.database, 450)
     monkeypatch.setattr(retention, "SLICE", 0.0)
     monkeypatch.setattr(tasks, "context", lambda: system.context)
     [(queue, raw)] = system.broker.record(lambda: tasks.cleanup())
-    worker = system.start_worker()
     system.broker.deliver(queue, raw)
-    [line] = until(lambda: worker.said("cleanup_finished"), what="the run has ended")
+    [line] = until(lambda: said("cleanup_finished"), what="the run has ended")
     assert line["deleted"] == 450
-    assert not worker.said("cleanup_runs_elsewhere")
+    assert not said("cleanup_runs_elsewhere")
 
 
 def test_re1_a_request_whose_outputs_stay_stays_and_holds_up_no_other(
-    make_system: MakeSystem, caplog: pytest.LogCaptureFixture
+    make_system: MakeSystem,
 ) -> None:
     system = make_system()
     old = put_old(system.database, 250)
@@ -242,13 +268,32 @@ def test_re1_a_request_whose_outputs_stay_stays_and_holds_up_no_other(
     ):
         with system.database.begin() as conn:
             conn.execute(update(video_requests).where(c.id == request_id).values(gcs_prefix=prefix))
-    with caplog.at_level("WARNING"):
+    with capture_logs() as said:
         done = clean_here(system)
     assert (done.deleted, done.kept) == (248, 2)
+    told = [(line["event"], line["request_id"]) for line in said if "request_id" in line]
+    assert sorted(told) == sorted(
+        [
+            ("outputs_not_removed", str(bad)),
+            ("outputs_not_removed", str(elsewhere)),
+            ("outputs_left", str(foreign)),
+        ]
+    )
     assert ids_in(system.database) == {bad, elsewhere}
     assert folders(system) == {bad}
     (system.videos / str(bad)).unlink()
     assert clean_here(system).deleted == 1
+
+
+def test_a_storage_that_is_too_slow_holds_nobody_up(
+    make_system: MakeSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = make_system()
+    old = put_old(system.database, 3)
+    monkeypatch.setattr(removal, "REMOVE_FOR", -1.0)
+    done = clean_here(system)
+    assert (done.deleted, done.kept) == (0, 3)
+    assert ids_in(system.database) == {*old}
 
 
 # --- Being forgotten -------------------------------------------------------------------------
@@ -286,11 +331,7 @@ def test_the_outputs_of_the_forgotten_go_at_once_and_the_old_rows_with_them(
     assert system.row(young).gcs_prefix is None
 
 
-def test_vd3_a_request_that_is_forgotten_while_it_is_made_leaves_nothing(
-    make_system: MakeSystem,
-) -> None:
-    system = make_system(SANDBOX_SECONDS=1, RESCUE_AFTER_SECONDS=1)
-    worker = system.start_worker()
+def test_vd3_a_request_that_is_forgotten_while_it_is_made_leaves_nothing(system: System) -> None:
     [request_id] = system.submit(new_request(generate_audio=False))
     system.wait_for_row(request_id, lambda row: row.status is Status.GENERATING)
     marked = forget(system)
@@ -309,15 +350,13 @@ def test_vd3_a_request_that_is_forgotten_while_it_is_made_leaves_nothing(
     assert created_at < row.created_at
     system.wait_until_quiet()
     assert system.calls() == {request_id: 1}
-    assert not [line for line in worker.lines if line["level"] in ("error", "critical")]
+    assert not [line for line in system.worker.lines if line["level"] in ("error", "critical")]
 
 
-def test_a_message_that_comes_again_makes_nothing_anew(make_system: MakeSystem) -> None:
+def test_a_message_that_comes_again_makes_nothing_anew(system: System) -> None:
     """It was not acknowledged, its request was made meanwhile, and its user is forgotten."""
-    system = make_system()
     new = new_request(generate_audio=False)
     [message] = system.broker.record(lambda: chain.enqueue(new))
-    system.start_worker()
     system.broker.deliver(*message)
     system.wait_until_ended([new.id])
     forget(system)
@@ -328,17 +367,13 @@ def test_a_message_that_comes_again_makes_nothing_anew(make_system: MakeSystem) 
     assert system.calls() == {new.id: 1}
 
 
-def test_what_a_dead_process_forgot_half_is_finished_by_the_sweeper(
-    make_system: MakeSystem,
-) -> None:
-    system = make_system()
+def test_what_a_dead_process_forgot_half_is_finished_by_the_sweeper(system: System) -> None:
     ids = put_old(system.database, 120)
     with_outputs(system, ids)
     with system.database.begin() as conn:
         statements.forget(conn, "alice")
     # The one who wrote this died here; his lease has run out.
     make_old_and_due(system)
-    system.start_worker()
     until(lambda: not ids_in(system.database), what="the rows are gone")
     assert folders(system) == set()
 
