@@ -23,10 +23,10 @@ from workers.chain import BrokerUnavailable
 
 log = structlog.get_logger(__name__)
 
-DATABASE_WITHIN: Final = timedelta(milliseconds=550)
-BROKER_PATIENCE: Final = 0.25
+DATABASE_WITHIN: Final = timedelta(milliseconds=450)
+BROKER_PATIENCE: Final = 0.2
 """Seconds, to connect and for each answer."""
-WITHIN: Final = 0.65
+WITHIN: Final = 0.5
 """Seconds after which whoever asks is told that there is no answer."""
 FRESH: Final = 0.3
 """Seconds for which an answer stands."""

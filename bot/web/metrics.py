@@ -30,10 +30,10 @@ from workers.chain import BrokerUnavailable
 
 log = structlog.get_logger(__name__)
 
-DATABASE_WITHIN: Final = timedelta(milliseconds=750)
+DATABASE_WITHIN: Final = timedelta(milliseconds=700)
 BROKER_PATIENCE: Final = 0.25
 """Seconds, to connect and for each answer."""
-WITHIN: Final = 0.85
+WITHIN: Final = 0.8
 """Seconds after which a scrape goes without what has not come."""
 FRESH: Final = 2.0
 """Seconds for which figures stand, so that many scrapers cost no more than one."""

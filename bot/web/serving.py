@@ -1,7 +1,6 @@
 """The web process, put together: its pages, what every answer of it carries, where it listens."""
 
 import socket
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import structlog
@@ -24,20 +23,11 @@ def application(database: DatabaseSettings, web: WebSettings) -> FastAPI:
     app.include_router(health.router(probe))
     app.include_router(metrics.router(probe, web.metrics_token))
 
-    @app.middleware("http")
-    async def add_headers(
-        request: Request, answer: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        response = await answer(request)
-        response.headers["cache-control"] = "no-store"
-        response.headers["x-content-type-options"] = "nosniff"
-        return response
-
     @app.exception_handler(Exception)
     async def hide_what_happened(request: Request, error: Exception) -> Response:
         # The log has it.
         del request, error
-        return JSONResponse({"status": "error"}, 500, {"cache-control": "no-store"})
+        return JSONResponse({"status": "error"}, 500)
 
     return app
 
@@ -50,11 +40,14 @@ def serve(app: FastAPI, listener: socket.socket) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        headers=[("cache-control", "no-store"), ("x-content-type-options", "nosniff")],
         # Nobody's word is taken for who asks.
         proxy_headers=False,
         limit_concurrency=1000,
         timeout_graceful_shutdown=5,
     )
+    address, port, *_ = listener.getsockname()
+    log.info("web_listening", address=address, port=port)
     # Uvicorn ends in order, and then raises again the signal that told it to.
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])

@@ -27,6 +27,7 @@ STARTS = {
     "worker": [*COMMAND, "worker"],
     "beat": [*COMMAND, "beat"],
     "celery worker": [*CELERY, "worker"],
+    "web": [*COMMAND, "web"],
 }
 AT_ONCE = 5.0
 """Seconds, of which nearly all are Python's imports on a busy machine."""
@@ -126,14 +127,20 @@ def test_it_stops_in_order(
             "DATABASE_URL": database_url,
             "REDIS_URL": new_broker(),
             "FLOWER_BASIC_AUTH": f"operator:{SECRET}",
+            "FLOWER_DB": str(folder / "flower"),
             "PORT": port,
             "OUTPUT_DIR": str(folder),
         }
-        commands = ("worker", "beat", "flower")
-        running = {name: stack.enter_context(started(name, env=env)) for name in commands}
+        commands = ("worker", "beat", "flower", "web")
+        own = {"web": {"PORT": str(free_port())}}
+        running = {
+            name: stack.enter_context(started(name, env=env | own.get(name, {})))
+            for name in commands
+        }
         running["worker"].wait_for(r" ready\.")
         running["beat"].wait_for(r"beat: Starting")
         until(lambda: answers(port), "Flower answering")
+        running["web"].wait_for("Started server process")
         statuses = {name: each.end(way) for name, each in running.items()}
         output = {name: each.output for name, each in running.items()}
     assert statuses == dict.fromkeys(commands, 0), output

@@ -115,8 +115,8 @@ def test_it_tells_where_everything_is(alone: Story) -> None:
 
 def test_every_line_carries_the_name_of_its_process(alone: Story) -> None:
     names = {line.partition("|")[0].strip() for line in alone.lines}
-    assert names == {"up", "worker", "beat", "flower"}
-    for name in ("worker", "beat"):
+    assert names == {"up", "worker", "beat", "flower", "web"}
+    for name in ("worker", "beat", "web"):
         assert any(re.match(rf'{name:<7}\| {{.*"event"', line) for line in alone.lines)
 
 
