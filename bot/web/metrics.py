@@ -35,7 +35,7 @@ BROKER_PATIENCE: Final = 0.25
 """Seconds, to connect and for each answer."""
 WITHIN: Final = 0.8
 """Seconds after which a scrape goes without what has not come."""
-FRESH: Final = 2.0
+FRESH: Final = 1.0
 """Seconds for which figures stand, so that many scrapers cost no more than one."""
 LOOPBACK: Final = ("127.0.0.1", "::1")
 

@@ -1,5 +1,6 @@
 """A web process with a Postgres and a Redis of its own, which a test may freeze, close and kill."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from sqlalchemy import make_url
 
 from db import embedded, migrate
 from db.processes import free_port
-from tests.bot.running import Running, started, until
+from tests.bot.running import Running, assert_nothing_left, started, until
 from tests.bot.web.client import Answer, get
 from workers.embedded import redis
 
@@ -111,8 +112,12 @@ def new_site(folder: Path, **environment: str) -> Iterator[Site]:
         yield site
 
 
-@pytest.fixture(scope="module")
-def site(place: Path) -> Iterator[Site]:
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
     """One that is well again after every test."""
-    with new_site(place) as found:
-        yield found
+    with tempfile.TemporaryDirectory(prefix="video-bot-web-") as folder:
+        # As root the servers run as nobody, who must be able to get in.
+        Path(folder).chmod(0o711)
+        with new_site(Path(folder)) as found:
+            yield found
+        assert_nothing_left(Path(folder))
