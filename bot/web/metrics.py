@@ -118,13 +118,15 @@ def _refusal(request: Request, token: str) -> Response | None:
     """What somebody is told who may not see it; None for whoever may."""
     if token:
         given = request.headers.get("authorization", "")
-        if secrets.compare_digest(given.encode(), f"Bearer {token}".encode()):
+        if secrets.compare_digest(given.encode("latin-1"), f"Bearer {token}".encode()):
             return None
         return JSONResponse({"status": "unauthorized"}, 401, {"www-authenticate": "Bearer"})
-    peer = request.client.host if request.client else ""
-    # A proxy on this machine brings others' requests.
+    is_from_here = request.client is not None and request.client.host in LOOPBACK
+    # A proxy on this machine brings others' requests, and a browser on it those of any page whose
+    # name somebody has pointed at this machine.
     is_passed_on = any(name in request.headers for name in ("forwarded", "x-forwarded-for"))
-    if peer in LOOPBACK and not is_passed_on:
+    is_meant_for_here = request.url.hostname in (*LOOPBACK, "localhost")
+    if is_from_here and is_meant_for_here and not is_passed_on:
         return None
     return JSONResponse({"status": "forbidden"}, 403)
 

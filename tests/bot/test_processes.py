@@ -106,6 +106,15 @@ def test_flower_names_what_it_needs() -> None:
     ]
 
 
+def test_the_web_process_names_what_it_needs() -> None:
+    wrong = {"PORT": "http", "METRICS_TOKEN": SECRET}
+    assert refused(STARTS["web"], wrong) == [
+        "DATABASE_URL environment variable is required",
+        "METRICS_TOKEN must have 16 characters or more",
+        "PORT must be a whole number from 1 to 65535",
+    ]
+
+
 def test_settings_come_from_a_file_too_and_the_environment_wins(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("DATABASE_URL=mysql://file\nDAILY_LIMIT=none\nLOG_LEVEL=loud\n")
     said = refused(STARTS["worker"], {"DAILY_LIMIT": "5"})

@@ -17,8 +17,8 @@ from tests.bot.running import run, started
 from tests.bot.web.client import Answer, ask
 from tests.bot.web.conftest import Site, new_site
 
-AT_ONCE = 100
-ROUNDS = 3
+AT_ONCE = 200
+ROUNDS = 2
 SECOND = 1.0
 PATHS = ("/health/live", "/health/database", "/health/broker", "/health/ready")
 

@@ -140,8 +140,12 @@ def test_a_scraper_may_choose_the_format(site: Site) -> None:
 
 def test_nobody_elses_request_is_answered_without_a_token(site: Site) -> None:
     assert site.get("/metrics").status == 200
-    for header in ("X_Forwarded_For", "Forwarded"):
-        answer = site.get("/metrics", **{header: "203.0.113.7"})
+    for header, value in (
+        ("X_Forwarded_For", "203.0.113.7"),
+        ("Forwarded", "for=203.0.113.7"),
+        ("Host", "rebound.example:8080"),
+    ):
+        answer = site.get("/metrics", **{header: value})
         assert (answer.status, answer.json) == (403, {"status": "forbidden"})
 
 
@@ -162,7 +166,17 @@ def closed(site: Site) -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    "given", ["", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", TOKEN, "Bearer é"]
+    "given",
+    [
+        "",
+        "Bearer",
+        "Bearer wrong",
+        f"Basic {TOKEN}",
+        f"Bearer {TOKEN}x",
+        TOKEN,
+        "Bearer é",
+        "bearer",
+    ],
 )
 def test_whoever_lacks_the_token_sees_nothing(closed: int, given: str) -> None:
     answer = get(closed, "/metrics", **({"Authorization": given} if given else {}))
