@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from db import gauges, requests
+from db import gauges, leases, requests
 from db.engine import Database
 from db.gauges import Latencies
 from db.states import Status
@@ -125,19 +125,19 @@ def test_what_the_sweeper_takes_up_after_an_attempt_to_no_end_is_a_rescue(
         if name == "waits for its start":
             made[name] = admitted(database, claim=claim, user_id=name)
             with database.autocommit() as conn:
-                requests.release(conn, made[name], claim, due_in=timedelta(0))
+                leases.release(conn, made[name], claim, due_in=timedelta(0))
         elif name == "claimed":
             made[name] = admitted(database, claim=claim, user_id=name)
         else:
             made[name] = in_state(database, Status.GENERATING, claim=claim, user_id=name)
             with database.autocommit() as conn:
-                requests.take_up(conn, [made[name]], lease=LEASE)
+                leases.take_up(conn, [made[name]], lease=LEASE)
                 delays = {made[name]: timedelta(0)}
                 if name != "left behind":
-                    requests.park(conn, delays, is_progress=name == "parked")
+                    leases.park(conn, delays, is_progress=name == "parked")
     make_due(database, *made.values())
     with database.autocommit() as conn:
-        due = requests.take_due(conn, limit=10, lease=LEASE)
+        due = leases.take_due(conn, limit=10, lease=LEASE)
         rescues = {name: requests.get(conn, made[name]) for name in names}
     assert {row.id for row in due} == {*made.values()}
     assert {name: row and row.rescues for name, row in rescues.items()} == {
