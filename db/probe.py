@@ -11,11 +11,13 @@ from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, Final
 
+import psycopg2
 from psycopg2 import extensions
 from sqlalchemy import Connection, NullPool, create_engine, text
 
 from db import migrate
 from db.engine import translated, wait
+from db.errors import DatabaseUnavailable
 from db.settings import DatabaseSettings
 
 STATEMENT_TIMEOUT_MS: Final = 1000
@@ -71,6 +73,13 @@ def ping(conn: Connection) -> None:
 
 
 def pending_migrations(conn: Connection) -> tuple[str, ...]:
-    """The migrations that this program knows and the database lacks."""
+    """The migrations that this program knows and the database lacks.
+
+    Raises DatabaseUnavailable where Postgres does not say.
+    """
     raw: Any = conn.connection.driver_connection
-    return migrate.pending(raw)
+    try:
+        return migrate.pending(raw)
+    except psycopg2.Error as error:
+        # Closing the cursor of a connection that was given up is an error of its own.
+        raise DatabaseUnavailable(str(error.__context__ or error).strip()) from None

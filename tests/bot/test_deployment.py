@@ -172,6 +172,16 @@ def test_each_process_waits_for_what_it_needs(name: str) -> None:
     assert app.conf.worker_soft_shutdown_timeout < local.SHUTDOWN
 
 
+def test_flower_keeps_its_state_on_a_volume() -> None:
+    flower = compose()["services"]["flower"]
+    folder = Path(flower["environment"]["FLOWER_DB"]).parent
+    assert f"flower:{folder}" in flower["volumes"]
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    # A volume is made as the image has it there.
+    assert re.search(rf"install .*--owner video-bot .*{folder}$", dockerfile, re.MULTILINE)
+    assert flower["environment"]["FLOWER_DB"] in dockerfile
+
+
 def test_every_volume_is_declared() -> None:
     named = {
         volume.partition(":")[0]
