@@ -81,5 +81,4 @@ def pending_migrations(conn: Connection) -> tuple[str, ...]:
     try:
         return migrate.pending(raw)
     except psycopg2.Error as error:
-        # Closing the cursor of a connection that was given up is an error of its own.
-        raise DatabaseUnavailable(str(error.__context__ or error).strip()) from None
+        raise DatabaseUnavailable(str(error).strip()) from None
