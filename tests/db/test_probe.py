@@ -47,7 +47,7 @@ def test_a_server_that_freezes_in_the_middle_is_given_up(
 ) -> None:
     begin = monotonic()
     # Closing a cursor of a connection that was given up is told of instead.
-    gone = pytest.raises(DatabaseUnavailable, match="did not answer in time|already closed")
+    gone = pytest.raises(DatabaseUnavailable, match=r"did not answer in time|already closed")
     with ExitStack() as thawing, gone, probe_of(database_url).connect(SOON) as conn:
         thawing.enter_context(frozen(backend(conn)))
         ask(conn)
