@@ -11,11 +11,13 @@ import nextcord
 from nextcord.ext import commands
 from nextcord.http import Route
 
+Asked = nextcord.Interaction[nextcord.Client]
+Button = nextcord.ui.Button[nextcord.ui.View]
+Menu = nextcord.ui.StringSelect[nextcord.ui.View]
+
 INTENTS = nextcord.Intents(guilds=True)
 CHOICES = {"Four": 4, "Eight": 8}
 MODELS = ["fast", "fine", "finest"]
-WIDE = 0, 1
-"""Both places where a command may be used."""
 
 
 class Note(nextcord.ui.Modal):
@@ -23,10 +25,12 @@ class Note(nextcord.ui.Modal):
 
     def __init__(self) -> None:
         super().__init__("A note", custom_id="note", timeout=None)
-        self.text = nextcord.ui.TextInput("Text", custom_id="text", max_length=20)
+        self.text: nextcord.ui.TextInput[nextcord.ui.View] = nextcord.ui.TextInput(
+            "Text", custom_id="text", max_length=20
+        )
         self.add_item(self.text)
 
-    async def callback(self, interaction: nextcord.Interaction) -> None:
+    async def callback(self, interaction: Asked) -> None:
         await interaction.send(f"Noted: {self.text.value}", ephemeral=True)
 
 
@@ -37,15 +41,15 @@ class Buttons(nextcord.ui.View):
         super().__init__(timeout=None)
 
     @nextcord.ui.button(label="Note", custom_id="tiny:note")
-    async def note(self, _: nextcord.ui.Button, interaction: nextcord.Interaction) -> None:
+    async def note(self, _: Button, interaction: Asked) -> None:
         await interaction.response.send_modal(Note())
 
     @nextcord.ui.button(label="Done", custom_id="tiny:done")
-    async def done(self, _: nextcord.ui.Button, interaction: nextcord.Interaction) -> None:
+    async def done(self, _: Button, interaction: Asked) -> None:
         await interaction.response.edit_message(content="Done.", view=None)
 
     @nextcord.ui.button(label="Never", custom_id="tiny:never", disabled=True)
-    async def never(self, _: nextcord.ui.Button, __: nextcord.Interaction) -> None:
+    async def never(self, _: Button, __: Asked) -> None:
         raise AssertionError
 
     @nextcord.ui.string_select(
@@ -53,7 +57,7 @@ class Buttons(nextcord.ui.View):
         placeholder="Model",
         options=[nextcord.SelectOption(label=each.title(), value=each) for each in MODELS],
     )
-    async def model(self, menu: nextcord.ui.StringSelect, interaction: nextcord.Interaction) -> None:
+    async def model(self, menu: Menu, interaction: Asked) -> None:
         await interaction.response.defer()
         await interaction.edit_original_message(content=f"Model {menu.values[0]}")
 
@@ -64,7 +68,7 @@ class Tiny(commands.Cog):
     @nextcord.slash_command(description="Make a video")
     async def veo(
         self,
-        interaction: nextcord.Interaction,
+        interaction: Asked,
         prompt: str = nextcord.SlashOption(description="What to see", min_length=5, max_length=600),
         duration: int = nextcord.SlashOption(description="Seconds", choices=CHOICES, default=8),
         model: str = nextcord.SlashOption(description="Model", required=False),
@@ -76,26 +80,29 @@ class Tiny(commands.Cog):
         await interaction.followup.send("Only for you.", ephemeral=True)
 
     @veo.on_autocomplete("model")
-    async def models(self, interaction: nextcord.Interaction, typed: str) -> None:
+    async def models(self, interaction: Asked, typed: str) -> None:
         await interaction.response.send_autocomplete([m for m in MODELS if m.startswith(typed)])
 
-    @nextcord.slash_command(description="Limits", default_member_permissions=32, dm_permission=False)
-    async def limits(self, interaction: nextcord.Interaction) -> None:
+    @nextcord.slash_command(
+        description="Limits", default_member_permissions=32, dm_permission=False
+    )
+    async def limits(self, interaction: Asked) -> None:
         """Never called itself: it has subcommands."""
 
     @limits.subcommand(description="Show a limit")
-    async def show(self, interaction: nextcord.Interaction, user: nextcord.User) -> None:
+    async def show(self, interaction: Asked, user: nextcord.User) -> None:
         await interaction.send(f"{user.mention} has 5.", ephemeral=True)
 
     @nextcord.slash_command(description="Write to the channel")
-    async def shout(self, interaction: nextcord.Interaction, text: str) -> None:
+    async def shout(self, interaction: Asked, text: str) -> None:
         await interaction.response.defer(ephemeral=True)
+        assert isinstance(interaction.channel, nextcord.TextChannel)
         sent = await interaction.channel.send(text, nonce="shout")
         await sent.edit(content=f"{text}!")
         await interaction.followup.send("Shouted.")
 
     @nextcord.message_command(name="Quote")
-    async def quote(self, interaction: nextcord.Interaction, message: nextcord.Message) -> None:
+    async def quote(self, interaction: Asked, message: nextcord.Message) -> None:
         await interaction.send(f"> {message.content}")
 
 
