@@ -204,7 +204,7 @@ def choice(number: int) -> dict[str, Any]:
 
 
 COMMANDS: list[tuple[dict[str, Any], dict[str, str]]] = [
-    (command(name="x" * 33), {"name": "STRING_TYPE_REGEX"}),
+    (command(name="x" * 33), {"name": BETWEEN}),
     (command(name="two words"), {"name": "STRING_TYPE_REGEX"}),
     (command(name="Upper"), {"name": "APPLICATION_COMMAND_INVALID_NAME"}),
     (command(description=""), {"description": BETWEEN}),

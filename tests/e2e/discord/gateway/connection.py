@@ -33,6 +33,7 @@ class Connection:
         self._request = request
         self._socket = web.WebSocketResponse(compress=False, max_msg_size=4096)
         self._position = 0
+        self._is_over = False
         self._news = asyncio.Event()
         self._wake: Callable[[], object] | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -85,6 +86,8 @@ class Connection:
                 message = await self._socket.receive(timeout=patience)
             except TimeoutError:
                 raise Close(4009, "Session timed out.") from None
+            if message.type is WSMsgType.CLOSE and message.data in RESUMABLE_NO_MORE:
+                self._is_over = True
             if message.type is not WSMsgType.TEXT:
                 return
             await self._hear(*frame_of(message.data))
@@ -172,7 +175,7 @@ class Connection:
             self.gateway.connections.discard(self)
             if session is not None and session.wake is self._wake:
                 session.wake = None
-        if session is not None and self._socket.close_code in RESUMABLE_NO_MORE:
+        if session is not None and self._is_over:
             self.gateway.sessions.drop(session)
 
     async def _write(self) -> None:
