@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 import requests
 
-from tests.e2e.discord import Callback, Ending, FakeDiscord, Interaction, Person, When
+from tests.e2e.discord import Callback, Ending, FakeDiscord, Interaction, Person, When, fake_discord
+from tests.e2e.discord.rest.ledger import BROKEN
 from tests.e2e.raw import Raw, error
 
 EDITS = "PATCH /webhooks/*"
+ORIGINAL: Any = "@original"
+"""nextcord knows message ids as numbers only."""
 
 
 @pytest.fixture
@@ -137,9 +140,9 @@ def worker_edits(discord: FakeDiscord, asked: Interaction) -> Callable[..., Any]
                 discord.world.application_id, asked.token, session=session
             )
             if film is None:
-                return webhook.edit_message("@original", content=content)  # type: ignore[arg-type]
+                return webhook.edit_message(ORIGINAL, content=content)
             file = nextcord.File(BytesIO(film), "film.mp4")
-            return webhook.edit_message("@original", content=content, file=file)  # type: ignore[arg-type]
+            return webhook.edit_message(ORIGINAL, content=content, file=file)
 
     return edit
 
@@ -170,6 +173,17 @@ def test_a_worker_edits_an_answer(discord: FakeDiscord, asked: Interaction) -> N
         edit("Too late")
 
 
-def test_nothing_is_left_behind(discord: FakeDiscord) -> None:
-    assert discord.url
-    assert any(each.name == "fake Discord" for each in threading.enumerate())
+def test_nothing_is_left_behind() -> None:
+    before = threading.active_count()
+    with fake_discord() as found:
+        assert threading.active_count() == before + 1
+    assert threading.active_count() == before
+    with pytest.raises(requests.ConnectionError):
+        requests.get(found.url, timeout=5)
+
+
+def test_a_double_that_stumbles_says_so(discord: FakeDiscord, raw: Raw) -> None:
+    assert raw.call("GET", f"{raw.commands}/not-a-number").status_code == 500
+    [entry] = discord.unexpected
+    assert entry.status == BROKEN
+    discord.ledger._entries.clear()

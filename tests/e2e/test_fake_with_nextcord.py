@@ -8,21 +8,25 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import requests
 
 from db import processes
 from tests.e2e.discord import Callback, FakeDiscord, Guild, NotOffered, Permission, Person
 
 COMMANDS = ("veo", "limits", "shout", "Quote")
 ROOT = Path(__file__).parents[2]
-READ = "GET /applications/*/commands"
+READ = "GET /applications/{application}/commands"
+READ_LOCAL = "GET /applications/*/guilds/*/commands"
+WRITE = "POST /applications/*"
 
-Start = Callable[[], subprocess.Popen[bytes]]
+Start = Callable[..., subprocess.Popen[bytes]]
 
 
 @contextmanager
-def tiny_bot(discord: FakeDiscord) -> Iterator[subprocess.Popen[bytes]]:
+def tiny_bot(discord: FakeDiscord, *guilds: Guild) -> Iterator[subprocess.Popen[bytes]]:
     """A bot for the block; it is killed at its end."""
     argv = [sys.executable, "-W", "ignore", "-m", "tests.e2e.tiny_bot", discord.url, discord.token]
+    argv += [str(each.id) for each in guilds]
     process = processes.spawn(argv, cwd=ROOT)
     try:
         yield process
@@ -36,9 +40,9 @@ def start(discord: FakeDiscord) -> Iterator[Start]:
     """Start a bot, and wait until it serves."""
     with ExitStack() as stack:
 
-        def start_one() -> subprocess.Popen[bytes]:
+        def start_one(*guilds: Guild) -> subprocess.Popen[bytes]:
             bots = len(discord.gateway.sessions.connected) + 1
-            found = stack.enter_context(tiny_bot(discord))
+            found = stack.enter_context(tiny_bot(discord, *guilds))
             discord.gateway.wait_until_connected(bots)
             discord.wait_for_commands(*COMMANDS)
             return found
@@ -99,20 +103,26 @@ def test_in_a_conversation_with_the_bot(discord: FakeDiscord, start: Start) -> N
     assert asked.message in bob.screen()
 
 
-def test_registering_again_changes_nothing(discord: FakeDiscord, ana: Person, start: Start) -> None:
-    first = start()
+@pytest.mark.parametrize("is_local", [False, True])
+def test_registering_again_changes_nothing(
+    discord: FakeDiscord, guild: Guild, ana: Person, start: Start, is_local: bool
+) -> None:
+    guilds = [guild] if is_local else []
+    first = start(*guilds)
+    assert len(discord.commands(guild if is_local else None)) == len(COMMANDS)
     ana.slash("veo", {"prompt": "a red fox"}).wait_until_acknowledged()
-    writes = discord.ledger.count("POST /applications/*")
+    writes = discord.ledger.count(WRITE)
     assert writes == len(COMMANDS)
     first.send_signal(signal.SIGKILL)
     first.wait()
-    reads = discord.ledger.count(READ)
+    read = READ_LOCAL if is_local else READ
+    reads = discord.ledger.count(read, status=200)
     discord.world.wait_for(lambda: not discord.gateway.is_connected, "it is gone")
-    start()
-    discord.ledger.wait_for(lambda it: it.count(READ) > reads, "it has looked")
+    start(*guilds)
+    discord.ledger.wait_for(lambda it: it.count(read, status=200) > reads, "it has looked")
     ana.slash("veo", {"prompt": "a red fox"}).wait_until_acknowledged()
-    assert discord.ledger.count(READ) == reads + 1
-    assert discord.ledger.count("POST /applications/*") == writes
+    assert discord.ledger.count(read) == reads + 1
+    assert discord.ledger.count(WRITE) == writes
     assert not discord.ledger.count("DELETE *")
 
 
@@ -168,3 +178,15 @@ def test_a_wrong_token_ends_the_bot(discord: FakeDiscord) -> None:
     assert ended.returncode == 1
     assert "LoginFailure" in ended.stderr
     assert discord.ledger.count("GET /users/@me", status=401) == 1
+
+
+def test_guilds_and_channels_that_come_and_go(discord: FakeDiscord, start: Start) -> None:
+    start()
+    later = discord.new_guild("Later")
+    channel = discord.new_channel(later, "films")
+    bob = discord.new_person("bob", later).at(channel)
+    asked = bob.slash("shout", {"text": "hi"}).wait_for_text("Shouted.")
+    discord.delete_channel(channel)
+    edit = f"{discord.url}/webhooks/{discord.world.application_id}/{asked.token}"
+    found = requests.patch(f"{edit}/messages/@original", json={"content": "x"}, timeout=5)
+    assert (found.status_code, found.json()["code"]) == (404, 10003)

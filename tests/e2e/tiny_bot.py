@@ -1,5 +1,7 @@
 """A bot of a few commands, with the real client: `python -m tests.e2e.tiny_bot URL TOKEN`.
 
+Its commands are global, or those of the guilds whose ids follow.
+
 It proves the double, not the product: what nextcord sends and expects is what must be understood.
 """
 
@@ -116,9 +118,9 @@ class TinyBot(commands.Bot):
 def main() -> None:
     """Serve until killed."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-    url, token = sys.argv[1:]
+    url, token, *guilds = sys.argv[1:]
     Route.BASE = url
-    bot = TinyBot(intents=INTENTS)
+    bot = TinyBot(intents=INTENTS, default_guild_ids=[int(each) for each in guilds])
     bot.add_cog(Tiny())
     bot.run(token)
 

@@ -30,6 +30,7 @@ class Gateway:
         self.privileged_intents = 0
         """Which of them are switched on."""
         self.heartbeats = 0
+        self._closing: set[asyncio.Task[None]] = set()
         self.loop: asyncio.AbstractEventLoop | None = None
 
     async def accept(self, request: web.Request) -> web.StreamResponse:
@@ -80,8 +81,14 @@ class Gateway:
         self._with_all(cut)
 
     def close(self, code: int) -> None:
-        """Close every connection with a code."""
-        self._with_all(lambda connection: connection.close(code))
+        """Close every connection with a code, without waiting for the bots to agree."""
+
+        async def close(connection: Connection) -> None:
+            closing = asyncio.create_task(connection.close(code))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+        self._with_all(close)
 
     def ask_to_reconnect(self) -> None:
         """Opcode 7 to all: resume elsewhere."""

@@ -46,7 +46,7 @@ def _deferred_message(world: World, found: Interaction, draft: Draft) -> None:
     found.original = _write(world, found, Draft({}), is_loading=True)
 
 
-def _deferred_update(world: World, found: Interaction, draft: Draft) -> None:  # noqa: ARG001
+def _deferred_update(_world: World, found: Interaction, _draft: Draft) -> None:
     """Type 6: nothing to be seen."""
     found.original = found.source
 
@@ -58,13 +58,13 @@ def _update(world: World, found: Interaction, draft: Draft) -> None:
     found.original = writing.edit(world, found.source, draft)
 
 
-def _choices(world: World, found: Interaction, draft: Draft) -> None:  # noqa: ARG001
+def _choices(_world: World, found: Interaction, draft: Draft) -> None:
     """Type 8: what an option might be."""
     enforce(form(required=["choices"], choices=CHOICES), draft.fields, "data")
     found.choices = draft.fields["choices"]
 
 
-def _modal(world: World, found: Interaction, draft: Draft) -> None:  # noqa: ARG001
+def _modal(_world: World, found: Interaction, draft: Draft) -> None:
     """Type 9: a form to fill in."""
     enforce(MODAL, draft.fields, "data")
     found.modal = draft.fields

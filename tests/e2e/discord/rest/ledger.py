@@ -5,9 +5,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Final
 
 from tests.e2e.discord.world import World
 from tests.workers.waiting import PATIENCE
+
+BROKEN: Final = -1
+"""The status of a request over which this double itself stumbled."""
 
 
 @dataclass(eq=False)
@@ -63,9 +67,9 @@ class Ledger:
 
     @property
     def unexpected(self) -> list[Entry]:
-        """Requests for what this double does not know."""
+        """Requests for what this double does not know, or stumbled over."""
         with self._world.changed:
-            return [each for each in self._entries if each.route is None]
+            return [each for each in self._entries if each.route is None or each.status == BROKEN]
 
     def wait_for(
         self, look: Callable[["Ledger"], bool], what: str, *, within: float = PATIENCE

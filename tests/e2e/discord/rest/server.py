@@ -20,7 +20,7 @@ from tests.e2e.discord.rest import (
     webhooks,
 )
 from tests.e2e.discord.rest.faults import Ending, Fault, Faults, When
-from tests.e2e.discord.rest.ledger import Entry, Ledger
+from tests.e2e.discord.rest.ledger import BROKEN, Entry, Ledger
 from tests.e2e.discord.rest.rate_limits import RateLimits, Standing
 from tests.e2e.discord.rest.routing import API, Call, Reply, Route, Routes
 from tests.e2e.discord.world import World
@@ -53,6 +53,9 @@ class Rest:
             self.ledger.close(entry, 0, None)
             reset(request)
             return web.Response(status=500)  # nobody will read it
+        finally:
+            if entry.status is None:
+                self.ledger.close(entry, BROKEN, None)
         return response
 
     async def _respond(self, request: web.Request, path: str, entry: Entry) -> web.Response:

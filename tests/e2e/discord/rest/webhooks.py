@@ -5,7 +5,7 @@ No bot token is asked for: the interaction's own is in the address, and is good 
 
 from tests.e2e.discord import payloads, writing
 from tests.e2e.discord.errors import Json, refusal
-from tests.e2e.discord.interactions import to_follow_up
+from tests.e2e.discord.interactions import Interaction, to_follow_up
 from tests.e2e.discord.model import EPHEMERAL, Message
 from tests.e2e.discord.rest.callbacks import told
 from tests.e2e.discord.rest.routing import Call, Routes
@@ -19,7 +19,7 @@ routes = Routes()
 @routes("POST", "/webhooks/{webhook}/{token}", needs_token=False)
 def follow_up(call: Call) -> Json:
     """One more message; right after a deferral it is the message that was promised."""
-    found = to_follow_up(call.world, call["webhook"], call["token"])
+    found = _interaction(call)
     writing.check(call.world, call.draft)
     original = found.original
     if original is not None and original.now.is_loading:
@@ -57,9 +57,16 @@ def delete(call: Call) -> None:
     writing.delete(call.world, _find(call))
 
 
+def _interaction(call: Call) -> Interaction:
+    found = to_follow_up(call.world, call["webhook"], call["token"])
+    if found.channel.id not in call.world.channels:
+        raise refusal(10003)
+    return found
+
+
 def _find(call: Call) -> Message:
     """The message that is spoken of."""
-    found = to_follow_up(call.world, call["webhook"], call["token"])
+    found = _interaction(call)
     if call["message"] == ORIGINAL:
         message = found.original
     else:
@@ -67,8 +74,6 @@ def _find(call: Call) -> Message:
         message = next((each for each in found.messages if str(each.id) == wanted), None)
     if message is None or message.is_deleted:
         raise refusal(10008)
-    if message.channel.id not in call.world.channels:
-        raise refusal(10003)
     return message
 
 
