@@ -60,7 +60,10 @@ class World:
                 self.changed.notify_all()
 
     def wait_for(self, look: Callable[[], T], what: str, *, within: float = PATIENCE) -> T:
-        """What `look` finds, as soon as it finds anything true. Fails after `within` seconds."""
+        """What `look` finds, as soon as it finds anything true. Fails after `within` seconds.
+
+        Nothing moves while it looks: it must not wait for anything itself.
+        """
         deadline = time.monotonic() + within
         with self.changed:
             while not (found := look()):
