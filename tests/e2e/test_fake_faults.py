@@ -1,5 +1,6 @@
 """Accidents that tests arrange, met by raw requests and by nextcord's webhook for workers."""
 
+import socket
 import threading
 import time
 import warnings
@@ -7,12 +8,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
 from tests.e2e.discord import Callback, Ending, FakeDiscord, Interaction, Person, When, fake_discord
-from tests.e2e.discord.rest.ledger import BROKEN
+from tests.e2e.discord.rest.ledger import BROKEN, LOST
 from tests.e2e.raw import Raw, error
 
 EDITS = "PATCH /webhooks/*"
@@ -93,6 +95,19 @@ def test_a_client_that_is_gone_harms_nobody(
     fault.release()
     # What was received is applied, whether or not anybody waits for the answer.
     asked.wait_for_text("x")
+
+
+def test_a_client_that_dies_half_way_is_no_fault_of_ours(discord: FakeDiscord) -> None:
+    address = urlsplit(discord.url)
+    half = b'--x\r\nContent-Disposition: form-data; name="files[0]"; filename="a"\r\n\r\n'
+    head = (
+        f"POST /api/v10/webhooks/1/x HTTP/1.1\r\nHost: {address.netloc}\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 100000\r\n\r\n"
+    )
+    with socket.create_connection((address.hostname, address.port), timeout=5) as client:
+        client.sendall(head.encode() + half)
+        discord.ledger.wait_for(lambda it: it.count("POST *") == 1, "the request is there")
+    discord.ledger.wait_for(lambda it: it.count("POST *", status=LOST) == 1, "it is given up")
 
 
 def test_a_rate_limit_with_all_its_headers(

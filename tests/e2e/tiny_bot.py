@@ -8,6 +8,7 @@ It proves the double, not the product: what nextcord sends and expects is what m
 import io
 import logging
 import sys
+from typing import Any
 
 import nextcord
 from nextcord.ext import commands
@@ -17,6 +18,13 @@ Asked = nextcord.Interaction[nextcord.Client]
 Button = nextcord.ui.Button[nextcord.ui.View]
 Menu = nextcord.ui.StringSelect[nextcord.ui.View]
 
+NO_DM: dict[str, Any] = (
+    {"dm_permission": False} if nextcord.version_info < (3,) else {"contexts": [0]}
+)
+"""How nextcord 2 and 3 keep a command out of conversations with the bot."""
+# Commands of a guild are never offered there: Discord keeps no contexts for them, and nextcord 3
+# would register such a command again at every start.
+ONLY_GUILDS = NO_DM if len(sys.argv) == 3 else {}
 INTENTS = nextcord.Intents(guilds=True)
 CHOICES = {"Four": 4, "Eight": 8}
 MODELS = ["fast", "fine", "finest"]
@@ -85,9 +93,7 @@ class Tiny(commands.Cog):
     async def models(self, interaction: Asked, typed: str) -> None:
         await interaction.response.send_autocomplete([m for m in MODELS if m.startswith(typed)])
 
-    @nextcord.slash_command(
-        description="Limits", default_member_permissions=32, dm_permission=False
-    )
+    @nextcord.slash_command(description="Limits", default_member_permissions=32, **ONLY_GUILDS)
     async def limits(self, interaction: Asked) -> None:
         """Never called itself: it has subcommands."""
 

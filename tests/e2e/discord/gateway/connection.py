@@ -6,7 +6,7 @@ import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
 from tests.e2e.discord import payloads
 from tests.e2e.discord.errors import Json
@@ -31,9 +31,11 @@ class Connection:
         self.gateway = gateway
         self.session: Session | None = None
         self._request = request
-        self._socket = web.WebSocketResponse(compress=False, max_msg_size=4096)
+        self._socket = web.WebSocketResponse(timeout=1.0, compress=False, max_msg_size=4096)
         self._position = 0
         self._is_over = False
+        self._ending: Close | None = None
+        self._receiving: asyncio.Task[WSMessage] | None = None
         self._news = asyncio.Event()
         self._wake: Callable[[], object] | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -49,7 +51,8 @@ class Connection:
             await self.send(Op.HELLO, {"heartbeat_interval": self.gateway.heartbeat_interval})
             await self._read()
         except Close as closed:
-            await self.close(closed.code, closed.reason)
+            with suppress(ConnectionError, RuntimeError):
+                await self._socket.close(code=closed.code, message=closed.reason.encode())
         except (ConnectionError, RuntimeError, asyncio.CancelledError):
             pass  # it was cut
         finally:
@@ -69,10 +72,11 @@ class Connection:
                 packed = self._deflate.compress(text.encode())
                 await self._socket.send_bytes(packed + self._deflate.flush(zlib.Z_SYNC_FLUSH))
 
-    async def close(self, code: int, reason: str = "") -> None:
+    def close(self, code: int) -> None:
         """Hang up in good order."""
-        with suppress(ConnectionError, RuntimeError):
-            await self._socket.close(code=code, message=reason.encode())
+        self._ending = Close(code, "")
+        if self._receiving is not None:
+            self._receiving.cancel()
 
     def cut(self) -> None:
         """Break the connection, as a network does."""
@@ -81,16 +85,23 @@ class Connection:
     async def _read(self) -> None:
         """Hear the bot; silence for much longer than it may be silent ends it."""
         while True:
-            patience = self.gateway.heartbeat_interval / 1000 * 2 + 1
-            try:
-                message = await self._socket.receive(timeout=patience)
-            except TimeoutError:
-                raise Close(4009, "Session timed out.") from None
+            message = await self._receive()
             if message.type is WSMsgType.CLOSE and message.data in RESUMABLE_NO_MORE:
                 self._is_over = True
             if message.type is not WSMsgType.TEXT:
                 return
             await self._hear(*frame_of(message.data))
+
+    async def _receive(self) -> WSMessage:
+        """The next frame, unless it is time to hang up."""
+        patience = self.gateway.heartbeat_interval / 1000 * 2 + 1
+        # A task, for aiohttp waits for the bot's farewell only where nobody else is receiving.
+        self._receiving = asyncio.ensure_future(self._socket.receive())
+        await asyncio.wait({self._receiving}, timeout=patience)
+        if self._ending is None and self._receiving.done():
+            return self._receiving.result()
+        self._receiving.cancel()
+        raise self._ending or Close(4009, "Session timed out.")
 
     async def _hear(self, op: Op, data: Any) -> None:
         if op is Op.HEARTBEAT:

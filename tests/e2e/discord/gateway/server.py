@@ -30,7 +30,6 @@ class Gateway:
         self.privileged_intents = 0
         """Which of them are switched on."""
         self.heartbeats = 0
-        self._closing: set[asyncio.Task[None]] = set()
         self.loop: asyncio.AbstractEventLoop | None = None
 
     async def accept(self, request: web.Request) -> web.StreamResponse:
@@ -60,6 +59,10 @@ class Gateway:
             within=within,
         )
 
+    def wait_until_gone(self, *, within: float = PATIENCE) -> None:
+        """Until no bot listens."""
+        self.world.wait_for(lambda: not self.is_connected, "all bots are gone", within=within)
+
     def wait_until_resumed(self, times: int, *, within: float = PATIENCE) -> None:
         """Until sessions were resumed so many times in all."""
         self.world.wait_for(
@@ -73,20 +76,23 @@ class Gateway:
         )
 
     def cut(self) -> None:
-        """Break every connection, as a network does; sessions can be resumed."""
+        """Break every connection, as a network does; sessions can be resumed.
+
+        When it returns the bots are away.
+        """
+        before = set(self.connections)
 
         async def cut(connection: Connection) -> None:
             connection.cut()
 
         self._with_all(cut)
+        self.world.wait_for(lambda: not before & self.connections, "all are cut")
 
     def close(self, code: int) -> None:
         """Close every connection with a code, without waiting for the bots to agree."""
 
         async def close(connection: Connection) -> None:
-            closing = asyncio.create_task(connection.close(code))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+            connection.close(code)
 
         self._with_all(close)
 

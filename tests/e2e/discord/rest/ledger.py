@@ -12,6 +12,8 @@ from tests.workers.waiting import PATIENCE
 
 BROKEN: Final = -1
 """The status of a request over which this double itself stumbled."""
+LOST: Final = 0
+"""The status of a request whose connection was cut, by a test or by its client's death."""
 
 
 @dataclass(eq=False)

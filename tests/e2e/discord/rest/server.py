@@ -20,7 +20,7 @@ from tests.e2e.discord.rest import (
     webhooks,
 )
 from tests.e2e.discord.rest.faults import Ending, Fault, Faults, When
-from tests.e2e.discord.rest.ledger import BROKEN, Entry, Ledger
+from tests.e2e.discord.rest.ledger import BROKEN, LOST, Entry, Ledger
 from tests.e2e.discord.rest.rate_limits import RateLimits, Standing
 from tests.e2e.discord.rest.routing import API, Call, Reply, Route, Routes
 from tests.e2e.discord.world import World
@@ -49,8 +49,9 @@ class Rest:
         entry = self.ledger.open(request.method, path)
         try:
             response = await self._respond(request, path, entry)
-        except Cut:
-            self.ledger.close(entry, 0, None)
+        except (Cut, ConnectionError):
+            # A client that was killed half way through its request ends up here as well.
+            self.ledger.close(entry, LOST, None)
             reset(request)
             return web.Response(status=500)  # nobody will read it
         finally:
