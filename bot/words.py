@@ -5,16 +5,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
-from db.records import (
-    Limit,
-    MonthlyQuota,
-    Period,
-    RateLimit,
-    Request,
-    Scope,
-    Spending,
-    Standing,
-)
+from db.records import Request
+from db.standing import Limit, MonthlyQuota, Period, RateLimit, Scope, Spending, Standing
 
 WARN_FROM: Final = Decimal("0.8")
 """The part of a limit from which on its user is warned (RL6)."""

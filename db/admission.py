@@ -10,17 +10,8 @@ import structlog
 from psycopg2.extras import Json
 from sqlalchemy import Connection, Row
 
-from db.records import (
-    Admission,
-    Limit,
-    MonthlyQuota,
-    NewRequest,
-    Outcome,
-    Period,
-    RateLimit,
-    Scope,
-    Spending,
-)
+from db.records import NewRequest
+from db.standing import Admission, Limit, MonthlyQuota, Outcome, Period, RateLimit, Scope, Spending
 
 log = structlog.get_logger(__name__)
 

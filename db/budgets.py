@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Connection, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from db.records import Budget, Period, Scope
+from db.standing import Budget, Period, Scope
 from db.tables import budget_spending, budgets
 
 EVERY: Final = "*"

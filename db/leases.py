@@ -29,7 +29,12 @@ def claim(conn: Connection, request_id: UUID, claim: UUID, *, lease: timedelta) 
     """
     claimed = (
         update(video_requests)
-        .where(c.id == request_id, guarded_status == Status.PENDING, c.claim.is_(None))
+        .where(
+            c.id == request_id,
+            guarded_status == Status.PENDING,
+            c.claim.is_(None),
+            c.deleted_at.is_(None),
+        )
         .values(
             claim=claim,
             claimed_at=func.now(),

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
-from db.records import MonthlyQuota, Period, RateLimit, Scope, Spending, Standing
+from db.standing import MonthlyQuota, Period, RateLimit, Scope, Spending, Standing
 
 #: It reads no more entries of the (user_id, created_at DESC) index than the limits, however many
 #: there are. In the driver's own words, for SQLAlchemy's way to them takes half as long as

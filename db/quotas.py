@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from db.records import UserQuota
+from db.standing import UserQuota
 from db.tables import user_quotas
 
 c = user_quotas.c

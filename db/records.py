@@ -1,10 +1,9 @@
 """What the statements of this package take and return: frozen records, no behaviour to speak of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +27,8 @@ class NewRequest:
     model: str | None = None
     #: Dollars.
     cost_usd: Decimal | None = None
+    #: The request that this one is a remix of.
+    source_id: UUID | None = None
 
     def parameters(self) -> dict[str, Any]:
         """What was asked for beside the prompt, as the log tells it (LG1)."""
@@ -45,6 +46,15 @@ class NewRequest:
             column: str(value) if isinstance(value, UUID | Decimal) else value
             for column, value in values.items()
         }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "NewRequest":
+        """The reverse of :meth:`as_row`; what a row of an earlier release lacks has its default."""
+        values = dict(row)
+        for column, of_type in (("id", UUID), ("cost_usd", Decimal), ("source_id", UUID)):
+            if values.get(column) is not None:
+                values[column] = of_type(values[column])
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,28 @@ class Request:
     delivery_due_at: datetime | None
     delivery_attempts: int
     delivered_at: datetime | None
+    source_id: UUID | None
     billed: bool
+    archived_at: datetime | None
+    deleted_at: datetime | None
+    forgotten_at: datetime | None
+
+    def remixed(
+        self, new_id: UUID, prompt: str, *, user_id: str, guild_id: str, channel_id: str
+    ) -> NewRequest:
+        """A new request with the parameters of this one, which it names as its source (VD1)."""
+        return NewRequest(
+            id=new_id,
+            user_id=user_id,
+            guild_id=guild_id,
+            channel_id=channel_id,
+            prompt=prompt,
+            duration_seconds=self.duration_seconds,
+            aspect_ratio=self.aspect_ratio,
+            resolution=self.resolution,
+            generate_audio=self.generate_audio,
+            source_id=self.id,
+        )
 
     @property
     def queueing_ms(self) -> int | None:
@@ -110,159 +141,3 @@ class Due:
     status: Status
     is_claimed: bool
     attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """How a user stands in the rolling 24 hours (RL2).
-
-    `used` counts the requests in the window. `oldest_at` is the one whose leaving frees the
-    next place, and `reset_at` the moment it does; both are None while nothing is used.
-    """
-
-    used: int
-    limit: int
-    oldest_at: datetime | None
-    reset_at: datetime | None
-
-    @property
-    def remaining(self) -> int:
-        """How many more requests are allowed now."""
-        return max(self.limit - self.used, 0)
-
-    @property
-    def wait_seconds(self) -> float:
-        """Seconds until another request is allowed; 0 when one is allowed now."""
-        if self.remaining or self.reset_at is None:
-            return 0.0
-        return max((self.reset_at - datetime.now(UTC)).total_seconds(), 0.0)
-
-    @property
-    def resets_in(self) -> str:
-        """``resets in 2h 15m``; rounded up, so that coming back then is not too early."""
-        if self.reset_at is None:
-            return "nothing to reset"
-        seconds = max((self.reset_at - datetime.now(UTC)).total_seconds(), 0.0)
-        hours, minutes = divmod(-int(-seconds // 60), 60)
-        return f"resets in {hours}h {minutes}m" if hours else f"resets in {minutes}m"
-
-
-@dataclass(frozen=True, slots=True)
-class MonthlyQuota:
-    """How a user stands in the calendar month, in UTC (RL6).
-
-    `used` counts the requests of the month, at most `limit`. `reset_at` is the first of the next.
-    """
-
-    used: int
-    limit: int
-    reset_at: datetime
-
-    @property
-    def remaining(self) -> int:
-        """How many more requests are allowed this month."""
-        return max(self.limit - self.used, 0)
-
-
-class Scope(StrEnum):
-    """Whose money a budget bounds."""
-
-    USER = "user"
-    GUILD = "guild"
-    ALL = "all"
-
-
-class Period(StrEnum):
-    """For how long a budget has to last, in UTC."""
-
-    DAY = "day"
-    MONTH = "month"
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How much may be spent, in dollars.
-
-    `scope_id` is the user's or the guild's; ``*`` stands for each that has no budget of its own,
-    and for all it is empty.
-    """
-
-    scope: Scope
-    scope_id: str
-    period: Period
-    limit_usd: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Spending:
-    """What is spent of a budget, in dollars, in the day or month that ends at `reset_at`."""
-
-    scope: Scope
-    period: Period
-    spent_usd: Decimal
-    limit_usd: Decimal
-    reset_at: datetime
-
-    @property
-    def remaining_usd(self) -> Decimal:
-        """Dollars that are left."""
-        return max(self.limit_usd - self.spent_usd, Decimal(0))
-
-
-Limit = RateLimit | MonthlyQuota | Spending
-"""Anything that can refuse a request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a user stands with everything that a request counts against."""
-
-    daily: RateLimit
-    monthly: MonthlyQuota
-    #: The user's, the guild's and everybody's, as far as they are set.
-    budgets: Sequence[Spending]
-
-    def refusing(self, cost_usd: Decimal) -> Limit | None:
-        """What would refuse a request of this price now, in the order of admission."""
-        if not self.daily.remaining:
-            return self.daily
-        if not self.monthly.remaining:
-            return self.monthly
-        # What costs nothing passes no budget.
-        over = [each for each in self.budgets if each.remaining_usd < cost_usd]
-        return over[0] if over else None
-
-
-@dataclass(frozen=True, slots=True)
-class UserQuota:
-    """What an administrator allows one user; None where it is what everybody is allowed."""
-
-    user_id: str
-    daily_limit: int | None
-    monthly_limit: int | None
-
-
-class Outcome(StrEnum):
-    """How an admission ended."""
-
-    ADMITTED = "admitted"
-    EXISTS = "exists"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """The answer to one request to be admitted (RL2): how it ended, and how the user stands now.
-
-    `limit` is None where the id existed, for then no limit was looked at. `refused_by` is what
-    refused; where that was the rolling 24 hours, it is `limit`.
-    """
-
-    outcome: Outcome
-    limit: RateLimit | None
-    refused_by: Limit | None = None
-
-    @property
-    def is_allowed(self) -> bool:
-        """Whether there is a row to go on with."""
-        return self.outcome is not Outcome.REFUSED

@@ -2,6 +2,7 @@
 
 A range goes from `since`, inclusive, to `until`, exclusive; either may be left open. Functions
 that ask twice give figures of two moments, unless the caller's transaction is REPEATABLE READ.
+What was deleted is gone from a user's and a guild's figures; those over all count it (QH3).
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,6 +37,8 @@ TOP_PROMPTS: Final = 10
 
 c = video_requests.c
 
+IS_THERE: Final = c.deleted_at.is_(None)
+
 _FIGURES: Final = (
     c.status,
     func.count().label("requests"),
@@ -56,7 +59,7 @@ def of_user(
     """What the user asked for (QH4)."""
     figures = (
         select(*_FIGURES)
-        .where(c.user_id == user_id, *_range(since, until))
+        .where(c.user_id == user_id, IS_THERE, *_range(since, until))
         .group_by(c.status)
         .execution_options(query="user_statistics")
     )
@@ -138,7 +141,7 @@ def select_periods(
     start = func.date_trunc(by, c.created_at, "UTC").label("start")
     return (
         select(start, *_FIGURES)
-        .where(c.guild_id == guild_id, *_range(since, until))
+        .where(c.guild_id == guild_id, IS_THERE, *_range(since, until))
         .group_by("start", c.status)
         .execution_options(query="guild_statistics")
     )
@@ -151,7 +154,7 @@ def select_top_prompts(
     count = func.count()
     return (
         select(c.prompt, count)
-        .where(c.guild_id == guild_id, *_range(since, until))
+        .where(c.guild_id == guild_id, IS_THERE, *_range(since, until))
         .group_by(c.prompt)
         .order_by(count.desc(), c.prompt.collate("C"))
         .limit(TOP_PROMPTS)

@@ -55,7 +55,11 @@ video_requests = Table(
     Column("delivery_due_at", DateTime(timezone=True)),
     Column("delivery_attempts", Integer, nullable=False, server_default=text("0")),
     Column("delivered_at", DateTime(timezone=True)),
+    Column("source_id", Uuid),
     Column("billed", Boolean, nullable=False, server_default=text("true")),
+    Column("archived_at", DateTime(timezone=True)),
+    Column("deleted_at", DateTime(timezone=True)),
+    Column("forgotten_at", DateTime(timezone=True)),
     CheckConstraint("duration_seconds IN (4, 6, 8)"),
     CheckConstraint("aspect_ratio IN ('16:9', '9:16')"),
     CheckConstraint("resolution IN ('720p', '1080p')"),
@@ -80,6 +84,25 @@ Index(
     "idx_video_requests_due",
     video_requests.c.due_at,
     postgresql_where=video_requests.c.status.in_(["pending", "generating"]),
+)
+Index(
+    "idx_video_requests_user_list",
+    video_requests.c.user_id,
+    video_requests.c.created_at.desc(),
+    video_requests.c.id.desc(),
+    postgresql_include=["status", "archived_at"],
+    postgresql_where=video_requests.c.deleted_at.is_(None),
+)
+Index(
+    "idx_video_requests_figures",
+    video_requests.c.status,
+    video_requests.c.duration_ms,
+    postgresql_include=["cost_usd"],
+)
+Index(
+    "idx_video_requests_forgotten",
+    video_requests.c.forgotten_at,
+    postgresql_where=video_requests.c.forgotten_at.is_not(None),
 )
 
 video_events = Table(
@@ -153,6 +176,7 @@ budget_spending = Table(
     Column("period_start", DateTime(timezone=True), primary_key=True),
     Column("spent_usd", Numeric(12, 4), nullable=False),
 )
+Index("idx_budget_spending_period", budget_spending.c.period_start)
 
 schema_migrations = Table(
     "schema_migrations",

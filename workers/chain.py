@@ -5,7 +5,6 @@ seen (the prompt) travels in the message's headers, which links, retries and red
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -27,7 +26,7 @@ class BrokerUnavailable(Exception):
 
 def enqueue(new: NewRequest) -> None:
     """Send a new request on its way. Raises BrokerUnavailable."""
-    headers = {HEADER: {**asdict(new), "id": str(new.id)}}
+    headers = {HEADER: new.as_row()}
     _send(_links(LINKS, new.id, headers=headers))
 
 
@@ -48,8 +47,7 @@ def poll_together(request_ids: Sequence[UUID], *, expires_at: datetime) -> None:
 
 def received(headers: Mapping[str, Any] | None) -> NewRequest:
     """The new request that a message of :func:`enqueue` carries. Raises KeyError without one."""
-    fields = (headers or {})[HEADER]
-    return NewRequest(**{**fields, "id": UUID(fields["id"])})
+    return NewRequest.from_row((headers or {})[HEADER])
 
 
 def _links(names: Sequence[str], request_id: UUID, **options: Any) -> Signature[Any]:

@@ -17,10 +17,11 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from db import admission, events, leases, requests
+from db import admission, events, keeping, leases, requests
 from db.errors import ClaimLost, DatabaseUnavailable, InvalidStatusTransition, RequestNotFound
 from db.events import EventType
-from db.records import Admission, NewRequest, Request
+from db.records import NewRequest, Request
+from db.standing import Admission
 from db.states import Status
 from db.validation import validate
 from workers.context import Context
@@ -72,8 +73,8 @@ def start(context: Context, request_id: UUID) -> Step:
     with context.database.autocommit() as conn:
         lease = context.provider.call_time + context.settings.rescue_after
         request = leases.claim(conn, request_id, claim, lease=lease)
-        if request is None:
-            return _started_by_another(requests.get(conn, request_id), request_id)
+    if request is None:
+        return _not_claimed(context, request_id)
     if request.attempts > MAX_ATTEMPTS:
         return _refuse(
             context,
@@ -206,10 +207,13 @@ def _insist(write: Callable[[], Step], **facts: str) -> Step:
     return write()
 
 
-def _started_by_another(request: Request | None, request_id: UUID) -> Step:
-    """Nothing to claim: this message came again, or somebody else was there before."""
-    if request is None:
-        raise RequestNotFound(request_id)
+def _not_claimed(context: Context, request_id: UUID) -> Step:
+    """Nothing to claim: this came again, somebody else was there before, or it was deleted."""
+    with context.database.begin() as conn:
+        request = requests.get(conn, request_id)
+        if request is None:
+            raise RequestNotFound(request_id)
+        keeping.cancel(conn, request, is_counted=context.settings.failed_requests_count)
     return Step.DONE if request.status is Status.GENERATING else Step.STOPPED
 
 

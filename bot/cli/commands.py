@@ -13,6 +13,7 @@ from bot.cli import (
     database,
     demo,
     interruptions,
+    keeping,
     limits,
     processes,
     reading,
@@ -77,9 +78,12 @@ def cli() -> None:
 cli.add_command(demo.demo)
 cli.add_command(up.up)
 cli.add_command(submit.submit)
+cli.add_command(submit.remix)
 cli.add_command(reading.history)
 cli.add_command(reading.show)
 cli.add_command(reading.events)
+cli.add_command(keeping.archive)
+cli.add_command(keeping.delete)
 cli.add_command(stats.stats)
 cli.add_command(limits.limits)
 cli.add_command(database.db)

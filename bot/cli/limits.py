@@ -12,7 +12,7 @@ from bot.cli.options import LOCAL
 from bot.cli.reading import connected
 
 if TYPE_CHECKING:
-    from db.records import Scope, Spending, Standing, UserQuota
+    from db.standing import Scope, Spending, Standing, UserQuota
 
 MOST: Final = 1_000_000
 """Requests."""
@@ -160,7 +160,7 @@ def budget(
     """
     from bot import words
     from db import budgets as all_budgets
-    from db.records import Budget, Period, Scope
+    from db.standing import Budget, Period, Scope
 
     chosen = [
         (Scope.USER, user),

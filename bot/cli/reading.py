@@ -47,6 +47,7 @@ def connected(*, answer_timeout: timedelta | None = None) -> Iterator["Connectio
     help="Only in this state; may be given several times.",
 )
 @range_options
+@click.option("--archived", is_flag=True, help="Only what was archived, which is not shown else.")
 @click.option(
     "--limit",
     type=click.IntRange(1, 10_000),
@@ -71,6 +72,7 @@ def history(
     until: datetime | None,
     limit: int,
     offset: int,
+    archived: bool,
     as_json: bool,
 ) -> None:
     """List the requests of a user or of a server, the newest first."""
@@ -82,7 +84,7 @@ def history(
     from bot.plain import as_json as json_of
     from db.history import Wanted, of_guild, of_user
 
-    wanted = Wanted([Status(each) for each in statuses], since, until)
+    wanted = Wanted([Status(each) for each in statuses], since, until, is_archived=archived)
     with connected() as conn:
         if guild is None:
             found = of_user(conn, user or LOCAL, wanted, limit=limit, offset=offset)
@@ -125,24 +127,41 @@ def show(*, request_id: UUID, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("request_id", metavar="ID", type=click.UUID)
+@click.argument("request_id", metavar="[ID]", type=click.UUID, required=False)
+@name_option("--user", "What happened last to all requests of this user, the newest first.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="With --user: how many at most.",
+)
 @json_option
-def events(*, request_id: UUID, as_json: bool) -> None:
-    """Show what happened to the request with this ID, in order."""
+def events(*, request_id: UUID | None, user: str | None, limit: int, as_json: bool) -> None:
+    """Show what happened to the request with this ID, in order, or to the requests of a user."""
+    if (request_id is None) == (user is None):
+        raise click.UsageError("Give the ID of a request, or --user.")
+
     from bot.cli import tables
     from bot.plain import as_json as json_of
     from db import events as log
-    from db import history
+    from db import requests
     from db.errors import RequestNotFound
 
     with connected() as conn:
-        request = history.by_id(conn, request_id)
-        if request is None:
-            raise RequestNotFound(request_id)
-        found = log.of_request(conn, request_id)
+        if request_id is None:
+            found, request = log.of_user(conn, user or LOCAL, limit=limit), None
+        else:
+            # Also of one that was deleted: an operator can see that it was.
+            request = requests.get(conn, request_id)
+            if request is None:
+                raise RequestNotFound(request_id)
+            found = log.of_request(conn, request_id)
     if as_json:
         click.echo(json_of(found))
     elif not found:
-        click.echo("Nothing was written down of this request.")
+        click.echo("Nothing was written down.")
+    elif request is None:
+        tables.console().print(tables.user_events_table(found))
     else:
         tables.console().print(tables.events_table(request, found))

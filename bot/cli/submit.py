@@ -1,34 +1,92 @@
-"""``video-bot submit``: put a request on its way, as the Discord bot would."""
+"""``video-bot submit`` and ``remix``: put a request on its way, as the Discord bot would."""
 
-from typing import Any
-from uuid import UUID
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID, uuid4
 
 import click
 
 from bot.cli.options import LOCAL, new_request, request_options
 
+if TYPE_CHECKING:
+    from db.records import NewRequest
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def sending_options(command: F) -> F:
+    """Add who asks where, the request's id, and how long to wait for a worker."""
+    for add in (
+        click.option(
+            "--wait",
+            type=click.FloatRange(min=0),
+            default=10,
+            show_default=True,
+            help="Seconds to wait for a worker to take it on; 0 asks for nothing.",
+        ),
+        click.option(
+            "--id", "request_id", type=click.UUID, help="The request's id. [default: a new one]"
+        ),
+        click.option("--channel", default=LOCAL, show_default=True, help="In which channel."),
+        click.option("--guild", default=LOCAL, show_default=True, help="In which server."),
+        click.option("--user", default=LOCAL, show_default=True, help="Who asks."),
+    ):
+        command = add(command)
+    return command
+
 
 @click.command()
 @request_options
-@click.option("--user", default=LOCAL, show_default=True, help="Who asks.")
-@click.option("--guild", default=LOCAL, show_default=True, help="In which server.")
-@click.option("--channel", default=LOCAL, show_default=True, help="In which channel.")
-@click.option("--id", "request_id", type=click.UUID, help="The request's id. [default: a new one]")
-@click.option(
-    "--wait",
-    type=click.FloatRange(min=0),
-    default=10,
-    show_default=True,
-    help="Seconds to wait for a worker to take it on; 0 asks for nothing.",
-)
+@sending_options
 def submit(prompt: str, request_id: UUID | None, wait: float, **asked: Any) -> None:
     """Ask a running system for a video of PROMPT, and print the request's id.
 
     The request is on its way when the id is printed. With a worker running, the command also
     tells whether the request was taken on: it ends with status 3 if a limit is reached.
     """
-    new = new_request(prompt, request_id=request_id, **asked)
+    send(new_request(prompt, request_id=request_id, **asked), wait)
 
+
+@click.command()
+@click.argument("source_id", metavar="ID", type=click.UUID)
+@click.argument("prompt", required=False)
+@sending_options
+def remix(
+    *,
+    source_id: UUID,
+    prompt: str | None,
+    user: str,
+    guild: str,
+    channel: str,
+    request_id: UUID | None,
+    wait: float,
+) -> None:
+    """Ask for another video like that of ID, of the same prompt or of PROMPT; print the new id.
+
+    Duration, aspect ratio, resolution and sound are those of ID.
+    """
+    from bot.cli.reading import connected
+    from db import history
+    from db.errors import RequestNotFound
+    from db.validation import validate
+
+    with connected() as conn:
+        source = history.by_id(conn, source_id)
+    if source is None:
+        raise RequestNotFound(source_id)
+    new = source.remixed(
+        request_id or uuid4(),
+        source.prompt if prompt is None else prompt,
+        user_id=user,
+        guild_id=guild,
+        channel_id=channel,
+    )
+    validate(new)
+    send(new, wait)
+
+
+def send(new: "NewRequest", wait: float) -> None:
+    """Put a valid request on its way and print its id; wait `wait` seconds for its row."""
     from bot.cli.admission import check_limit, wait_for_row
     from db.engine import connect_at_startup
     from db.settings import DatabaseSettings, read, require

@@ -98,10 +98,23 @@ def events_table(request: Request, events: Iterable[Event]) -> Table:
     table = plain_table("at (UTC)", "after", "event", "data")
     for each in events:
         table.add_row(
-            Text(f"{each.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"),
+            Text(second(each.created_at)),
             Text(words.since(request.created_at, each.created_at)),
             safe(each.event_type),
-            safe(json.dumps(each.event_data, ensure_ascii=False) if each.event_data else ""),
+            safe(_data(each)),
+        )
+    return table
+
+
+def user_events_table(events: Iterable[Event]) -> Table:
+    """A line for each event, whichever of a user's requests it is about."""
+    table = plain_table("at (UTC)", "request", "event", "data")
+    for each in events:
+        table.add_row(
+            Text(second(each.created_at)),
+            Text(str(each.request_id)),
+            safe(each.event_type),
+            safe(_data(each)),
         )
     return table
 
@@ -128,6 +141,15 @@ def plain_table(*headings: str, numbers: Iterable[str] = ()) -> Table:
 def minute(moment: datetime) -> str:
     """``2026-02-28 13:30``, in UTC."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def second(moment: datetime) -> str:
+    """``2026-02-28 13:30:05``, in UTC."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _data(event: Event) -> str:
+    return json.dumps(event.event_data, ensure_ascii=False) if event.event_data else ""
 
 
 def _table() -> Table:

@@ -1,6 +1,6 @@
 """Admission and refusal against a plain INSERT: what the limit and the event cost a request."""
 
-from db.records import Outcome
+from db.standing import Outcome
 from tests.benchmarks.filling import BUSY_USER
 from tests.benchmarks.ground import Ground
 from tests.benchmarks.measuring import Comparison, measure

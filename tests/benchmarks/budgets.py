@@ -15,8 +15,8 @@ from sqlalchemy import Connection
 
 from db import budgets
 from db.engine import Database
-from db.records import Budget, Outcome, Period, Scope
 from db.settings import DatabaseSettings
+from db.standing import Budget, Outcome, Period, Scope
 from tests.benchmarks.ground import Ground
 from tests.benchmarks.measuring import Comparison, Side, Timing, log_to_nowhere
 from tests.benchmarks.samples import admission, plain_insert

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from db.records import Outcome
+from db.standing import Outcome
 from tests.benchmarks.ground import Ground
 from tests.benchmarks.measuring import Comparison, measure
 from tests.benchmarks.rate_check import rate_check

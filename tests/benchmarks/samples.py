@@ -10,7 +10,8 @@ from uuid import uuid4
 from sqlalchemy import Connection, bindparam, func, insert
 
 from db.admission import admit
-from db.records import NewRequest, Outcome
+from db.records import NewRequest
+from db.standing import Outcome
 from db.tables import video_requests
 from tests.benchmarks.measuring import Side
 

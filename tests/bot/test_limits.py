@@ -15,7 +15,7 @@ from bot import words
 from bot.cli import commands
 from db import budgets, quotas
 from db.engine import Database
-from db.records import (
+from db.standing import (
     Budget,
     MonthlyQuota,
     Period,

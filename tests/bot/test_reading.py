@@ -228,7 +228,7 @@ def test_events_are_told_in_order(
 
 def test_without_events_it_says_so(video_bot: Run) -> None:
     found = video_bot("events", str(UUID(int=1)))
-    assert (found.exit_code, found.stdout) == (0, "Nothing was written down of this request.\n")
+    assert (found.exit_code, found.stdout) == (0, "Nothing was written down.\n")
     assert parsed(video_bot("events", str(UUID(int=1)), "--json")) == []
 
 
@@ -434,5 +434,5 @@ def test_json_knows_what_it_does_not_know() -> None:
 
 def test_every_option_of_a_page_is_passed_on() -> None:
     assert {param.name for param in reading.history.params} == {
-        *("user", "guild", "statuses", "since", "until", "limit", "offset", "as_json")
+        *("user", "guild", "statuses", "since", "until", "limit", "offset", "archived", "as_json")
     }

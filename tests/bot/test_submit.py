@@ -1,5 +1,6 @@
 """``video-bot submit``: a request put on its way, or a sentence that says why not."""
 
+import json
 import re
 import socket
 import subprocess
@@ -289,3 +290,42 @@ def test_postgres_away(waiting: dict[str, Future[Timed]], closed_port: int) -> N
     assert "Traceback" not in found.result.stderr
     # 1, 2 and 4 s between four attempts.
     assert 7 <= found.seconds < 30
+
+
+def test_vd1_a_remix_is_a_request_like_its_source_that_names_it(system: System) -> None:
+    what = ["--duration", "8", "--aspect-ratio", "9:16", "--resolution", "1080p", "--no-audio"]
+    source = system.submit(PROMPT, "--user", "mixed", *what).stdout.strip()
+    again = run("remix", source, "--user", "mixed", env=system.env)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert system.row(again.stdout.strip())[3:] == (PROMPT, 8, "9:16", "1080p", False)
+    other = run("remix", source, "a blue kite", "--user", "mixer", "--guild", "g", env=system.env)
+    assert (other.returncode, other.stderr) == (0, "")
+    row = ("mixer", "g", "cli", "a blue kite", 8, "9:16", "1080p", False)
+    assert system.row(other.stdout.strip()) == row
+    shown = run("show", other.stdout.strip(), "--json", env=system.env)
+    assert json.loads(shown.stdout)["source_id"] == source
+    # Its limit is that of any request.
+    refused = run("remix", source, "--user", "mixed", env=system.env)
+    assert (refused.returncode, refused.stdout) == (3, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (["not-an-id"], 2, "not a valid UUID"),
+        ([str(UUID(int=7))], 1, f"There is no request {UUID(int=7)}"),
+    ],
+)
+def test_vd1_what_cannot_be_remixed_is_told(
+    system: System, arguments: list[str], status: int, sentence: str
+) -> None:
+    found = run("remix", *arguments, env=system.env)
+    assert (found.returncode, found.stdout) == (status, "")
+    assert sentence in found.stderr
+
+
+def test_vd1_a_remix_of_nothing_much_is_refused_like_any_prompt(system: System) -> None:
+    source = system.submit(PROMPT, "--user", "brief").stdout.strip()
+    found = run("remix", source, "", "--user", "brief", env=system.env)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert "The prompt must have 5 to 600 characters; this one has 0." in found.stderr

@@ -8,7 +8,7 @@ import pytest
 
 from bot import words
 from db.engine import Database
-from db.records import RateLimit
+from db.standing import RateLimit
 from tests.db.rows import admitted, row
 
 

@@ -9,8 +9,9 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from db.engine import Database
-from db.records import Admission, NewRequest
+from db.records import NewRequest
 from db.settings import DatabaseSettings
+from db.standing import Admission
 from tests.db.rows import admit_one
 
 T = TypeVar("T")

@@ -58,6 +58,9 @@ class Made:
     cost_usd: Decimal | None
     counted: bool
     taken_ms: int
+    billed: bool = True
+    archived: bool = False
+    deleted: bool = False
 
     @property
     def duration_ms(self) -> int | None:
@@ -82,26 +85,30 @@ class Made:
             "duration_ms": self.duration_ms,
             "cost_usd": self.cost_usd,
             "counted": self.counted,
+            "billed": self.billed,
+            "archived_at": completed_at if self.archived else None,
+            "deleted_at": completed_at if self.deleted else None,
         }
 
 
-histories = st.lists(
-    st.builds(
-        Made,
-        id=st.uuids(),
-        user_id=st.sampled_from(USERS),
-        guild_id=st.sampled_from(GUILDS),
-        prompt=st.sampled_from(PROMPTS),
-        # Every other one is completed.
-        status=st.sampled_from([*Status, *[Status.COMPLETED] * 3]),
-        created_at=moments,
-        cost_usd=st.none() | st.decimals(0, 999_999, places=4),
-        counted=st.sampled_from([True, True, True, False]),
-        taken_ms=st.integers(0, 400_000) | st.sampled_from([0, 2**31 - 1]),
-    ),
-    unique_by=lambda made: made.id,
-    max_size=60,
+seldom = st.sampled_from([False, False, False, True])
+requests = st.builds(
+    Made,
+    id=st.uuids(),
+    user_id=st.sampled_from(USERS),
+    guild_id=st.sampled_from(GUILDS),
+    prompt=st.sampled_from(PROMPTS),
+    # Every other one is completed.
+    status=st.sampled_from([*Status, *[Status.COMPLETED] * 3]),
+    created_at=moments,
+    cost_usd=st.none() | st.decimals(0, 999_999, places=4),
+    counted=st.sampled_from([True, True, True, False]),
+    taken_ms=st.integers(0, 400_000) | st.sampled_from([0, 2**31 - 1]),
+    billed=seldom.map(lambda so: not so),
+    archived=seldom,
+    deleted=seldom,
 )
+histories = st.lists(requests, unique_by=lambda made: made.id, max_size=60)
 #: Where a range may begin or end: at a request or anywhere else, or nowhere.
 bounds = st.none() | moments
 

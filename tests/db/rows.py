@@ -9,7 +9,8 @@ from sqlalchemy import Connection, text
 from db import admission, events, leases, requests
 from db.engine import Database
 from db.events import EventType
-from db.records import Admission, NewRequest, Request
+from db.records import NewRequest, Request
+from db.standing import Admission
 from db.states import Status
 
 LEASE = timedelta(seconds=60)

@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 
 from db import events, limits
 from db.engine import Database
-from db.records import Admission, NewRequest, Outcome, RateLimit
+from db.records import NewRequest
+from db.standing import Admission, Outcome, RateLimit
 from db.states import Status
 from db.tables import video_requests
 from tests.db.crowds import admit_at_once, many_connections

@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 
 from db import budgets, limits, requests
 from db.engine import Database
-from db.records import Admission, Budget, NewRequest, Outcome, Period, Scope, Spending
+from db.records import NewRequest
+from db.standing import Admission, Budget, Outcome, Period, Scope, Spending
 from db.states import Status
 from tests.db.crowds import admit_at_once, at_once, many_connections
 from tests.db.rows import LEASE, admit_one, in_state, new_request, row

@@ -22,7 +22,9 @@ from tests.db.rows import admitted, in_state, row
 
 Read = Callable[..., list[Request]]
 
-wishes = st.builds(Wanted, st.sets(st.sampled_from(Status)), bounds, bounds)
+wishes = st.builds(
+    Wanted, st.sets(st.sampled_from(Status)), bounds, bounds, is_archived=st.booleans()
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,8 @@ def expected(made: list[Made], wanted: Wanted, **whose: str) -> list[UUID]:
         each
         for each in made
         if all(getattr(each, name) == value for name, value in whose.items())
+        and not each.deleted
+        and each.archived == wanted.is_archived
         and (not wanted.statuses or each.status in wanted.statuses)
         and is_within(each.created_at, wanted.since, wanted.until)
     ]

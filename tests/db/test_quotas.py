@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from db import admission, limits, quotas
 from db.engine import Database
-from db.records import MonthlyQuota, Outcome, RateLimit, Standing, UserQuota
+from db.standing import MonthlyQuota, Outcome, RateLimit, Standing, UserQuota
 from tests.db.crowds import admit_at_once, many_connections
 from tests.db.rows import admit, admitted, new_request
 
