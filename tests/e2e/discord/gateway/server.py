@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
@@ -113,8 +114,12 @@ class Gateway:
     def _with_all(self, act: Callable[[Connection], Coroutine[Any, Any, None]]) -> None:
         """Do something with every connection, and wait until it is done."""
 
+        async def act_on(connection: Connection) -> None:
+            with suppress(ConnectionError):  # one that is about to end
+                await act(connection)
+
         async def act_on_all() -> None:
-            await asyncio.gather(*(act(each) for each in list(self.connections)))
+            await asyncio.gather(*(act_on(each) for each in list(self.connections)))
 
         assert self.loop is not None
         asyncio.run_coroutine_threadsafe(act_on_all(), self.loop).result(PATIENCE)
