@@ -33,6 +33,10 @@ class EmbeddedServerError(Exception):
     """An embedded server cannot be had. The message is a sentence that names the remedy."""
 
 
+class FolderInUse(EmbeddedServerError):
+    """Somebody holds the folder, and will not for ever."""
+
+
 def make_folder(folder: Path) -> Path:
     """The folder as an absolute path without links; it and its parents are made if missing.
 
@@ -57,7 +61,8 @@ def held(lock: Path) -> Iterator[None]:
     """Hold the file `lock` for the block; the kernel lets go of it, however we end.
 
     Two servers on one folder would ruin it. So would taking a server that somebody is using
-    for one that was left behind. Raises EmbeddedServerError if another block holds it.
+    for one that was left behind. Raises FolderInUse if another block holds it, and another
+    EmbeddedServerError if nobody could.
     """
     try:
         file = lock.open("a")
@@ -70,7 +75,7 @@ def held(lock: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise EmbeddedServerError(
+            raise FolderInUse(
                 f"{lock.parent} is in use: an embedded server of {lock.stem} is running there. "
                 "Stop the program that started it, or choose another folder."
             ) from error

@@ -13,13 +13,14 @@ from typing import Any, Final
 
 import psycopg2
 import structlog
-from psycopg2 import extensions
+from psycopg2 import errors, extensions
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy import exc as sa
 
 from db import slow_queries
-from db.errors import DatabaseError, DatabaseUnavailable, PoolExhausted
+from db.errors import DatabaseError, DatabaseUnavailable, NotMigrated, PoolExhausted
 from db.settings import DatabaseSettings
+from db.telling import hold_back
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +31,14 @@ ANSWER_TIMEOUT: Final = timedelta(seconds=5)
 """A frozen server holds a client past every time-out that the server itself keeps."""
 RETRIES: Final = 3
 
+#: What a statement meets where a migration has not been applied.
+_MISSING: Final = (
+    errors.UndefinedTable,
+    errors.UndefinedColumn,
+    errors.UndefinedFunction,
+    errors.UndefinedObject,
+)
+
 
 class _Connection(extensions.connection):
     """A libpq connection that knows how long it may wait for the server."""
@@ -37,7 +46,7 @@ class _Connection(extensions.connection):
     answer_timeout = ANSWER_TIMEOUT.total_seconds()
 
 
-def _wait(connection: Any) -> None:
+def wait(connection: Any) -> None:
     """Let libpq wait for its socket, but not for ever. psycopg2 discards the connection then."""
     deadline = time.monotonic() + getattr(
         connection, "answer_timeout", ANSWER_TIMEOUT.total_seconds()
@@ -68,7 +77,7 @@ class Database:
             pass
 
         Patient.answer_timeout = answer_timeout.total_seconds()
-        extensions.set_wait_callback(_wait)
+        extensions.set_wait_callback(wait)
         self._max_connections = settings.database_max_connections
         self._url = settings.url
         self._engine = create_engine(
@@ -98,11 +107,16 @@ class Database:
     def begin(self) -> Iterator[Connection]:
         """A connection in a transaction that is committed on leaving, or rolled back.
 
-        Raises DatabaseUnavailable, or PoolExhausted after 10 s without a free connection, and a
-        bare DatabaseError where Postgres refuses a statement or a row.
+        What is told of its writes is told after the commit (see :mod:`db.telling`).
+        Raises DatabaseUnavailable, or PoolExhausted after 10 s without a free connection,
+        NotMigrated where a table or the like is missing, and a bare DatabaseError where Postgres
+        refuses a statement or a row otherwise.
         """
         with self._translated(), self._engine.begin() as connection:
+            told = hold_back(connection)
             yield connection
+        for tell in told:
+            tell()
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
@@ -117,19 +131,28 @@ class Database:
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
-            yield
+            with translated():
+                yield
         except sa.TimeoutError:
             log.warning("database_pool_exhausted", max_connections=self._max_connections)
             raise PoolExhausted(
                 f"All {self._max_connections} database connections of this process are in use and "
                 f"none came free in {POOL_WAIT.seconds} s; DATABASE_MAX_CONNECTIONS sets how many"
             ) from None
-        except (sa.OperationalError, sa.InterfaceError, sa.InternalError) as error:
-            # Among the last are a server that became read-only, as at every failover.
-            raise DatabaseUnavailable(_first_line(error)) from error
-        except sa.DBAPIError as error:
-            # The rest of it quotes the statement or the row, and with them the prompt (LG2).
-            raise DatabaseError(_first_line(error)) from None
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Make the driver's errors ours: DatabaseUnavailable, NotMigrated, or a bare DatabaseError."""
+    try:
+        yield
+    except (sa.OperationalError, sa.InterfaceError, sa.InternalError) as error:
+        # Among the last are a server that became read-only, as at every failover.
+        raise DatabaseUnavailable(_first_line(error)) from error
+    except sa.DBAPIError as error:
+        kind = NotMigrated if isinstance(error.orig, _MISSING) else DatabaseError
+        # The rest of it quotes the statement or the row, and with them the prompt (LG2).
+        raise kind(_first_line(error)) from None
 
 
 def connect_at_startup(settings: DatabaseSettings) -> Database:

@@ -20,6 +20,16 @@ class PoolExhausted(DatabaseUnavailable):
     """Every connection of this process is in use and none came free in time (DG5)."""
 
 
+class NotMigrated(DatabaseError):
+    """The database lacks a table, a column or a function that this program works with."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"The database is not migrated as this program needs it ({what}): "
+            "video-bot db migrate brings it up to date"
+        )
+
+
 class RequestNotFound(DatabaseError):
     """There is no request with this id."""
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, true
 
 from db.engine import Database
 from db.errors import DatabaseError
@@ -49,7 +49,8 @@ def record_download(database: Database, request_id: UUID, *, ip: str, user_agent
 
     Never raises: the download goes on without its event.
     """
-    data = {"ip": ip, "user_agent": user_agent[:USER_AGENT_LENGTH]}
+    # JSONB holds no NUL.
+    data = {"ip": ip, "user_agent": user_agent.replace("\0", "")[:USER_AGENT_LENGTH]}
     try:
         with database.autocommit() as conn:
             record(conn, request_id, EventType.DOWNLOADED, data)
@@ -60,11 +61,23 @@ def record_download(database: Database, request_id: UUID, *, ip: str, user_agent
 def of_user(conn: Connection, user_id: str, *, limit: int = 50) -> list[Event]:
     """What happened last to the user's requests, the newest first (EV2)."""
     requests = video_requests.c
-    found = (
-        select(video_events)
-        .join(video_requests, requests.id == video_events.c.request_id)
+    theirs = (
+        select(requests.id)
         .where(requests.user_id == user_id, requests.deleted_at.is_(None))
+        .subquery("theirs")
+    )
+    # Request by request, through the index: however many events others have, they are not read.
+    newest = (
+        select(video_events)
+        .where(video_events.c.request_id == theirs.c.id)
         .order_by(video_events.c.id.desc())
+        .limit(limit)
+        .lateral("newest")
+    )
+    found = (
+        select(newest)
+        .select_from(theirs.join(newest, true()))
+        .order_by(newest.c.id.desc())
         .limit(limit)
         .execution_options(query="user_events")
     )

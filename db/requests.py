@@ -6,6 +6,7 @@ transaction. Every time is the database's clock.
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from db.errors import ClaimLost, InvalidStatusTransition, RequestNotFound
 from db.records import Request
 from db.states import Status
 from db.tables import video_requests
+from db.telling import once_it_stands
 from db.transitions import Transition, ending, transition
 
 log = structlog.get_logger(__name__)
@@ -190,7 +192,7 @@ def _moved(conn: Connection, request_id: UUID, move: Transition, **values: Any) 
     if found is None:
         return None
     request = as_request(found)
-    _log_transition(request, move.source)
+    once_it_stands(conn, partial(_log_transition, request, move.source))
     return request
 
 

@@ -159,16 +159,10 @@ LANGUAGE sql STABLE
 AS $$
   SELECT
     quota.daily,
-    day.used,
-    day.oldest_at,
+    least(newest.of_day, quota.daily),
+    newest.moments[least(newest.of_day, quota.daily)],
     quota.monthly,
-    (
-      SELECT count(*)
-      FROM counted_requests(
-        of_user,
-        video_period_start('month', moment) - interval '1 microsecond',
-        quota.monthly)
-    )
+    least(newest.of_month, quota.monthly)
   FROM (
     SELECT
       coalesce(max(user_quotas.daily_limit), default_daily_limit) AS daily,
@@ -176,19 +170,37 @@ AS $$
     FROM user_quotas
     WHERE user_id = of_user
   ) AS quota
+  -- One reading for both windows.
   CROSS JOIN LATERAL (
-    SELECT count(*) AS used, min(newest.created_at) AS oldest_at
-    FROM counted_requests(of_user, moment - interval '24 hours', quota.daily) AS newest
-  ) AS day
+    SELECT
+      count(*) FILTER (WHERE counted.created_at > moment - interval '24 hours') AS of_day,
+      count(*) FILTER (WHERE counted.created_at >= video_period_start('month', moment)) AS of_month,
+      array_agg(counted.created_at) AS moments
+    FROM counted_requests(
+      of_user,
+      least(
+        moment - interval '24 hours',
+        video_period_start('month', moment) - interval '1 microsecond'),
+      greatest(quota.daily, quota.monthly)) AS counted
+  ) AS newest
+$$;
+
+-- A budget that a request has to keep to, as it stands.
+DO $$
+BEGIN
+  CREATE TYPE budget_standing AS (
+    scope TEXT, scope_id TEXT, period TEXT, period_start TIMESTAMPTZ, limit_usd NUMERIC,
+    spent_usd NUMERIC
+  );
+EXCEPTION
+  WHEN duplicate_object THEN NULL;
+END
 $$;
 
 -- The budgets that a request of this user in this guild has to keep to: the user's first, the one
 -- of all last. spent_usd is NULL where a guild, or all, have no counter for the period yet.
 CREATE OR REPLACE FUNCTION budgets_of(of_user TEXT, in_guild TEXT, moment TIMESTAMPTZ)
-RETURNS TABLE (
-  scope TEXT, scope_id TEXT, period TEXT, period_start TIMESTAMPTZ, limit_usd NUMERIC,
-  spent_usd NUMERIC
-)
+RETURNS SETOF budget_standing
 LANGUAGE sql STABLE
 AS $$
   SELECT
@@ -196,7 +208,14 @@ AS $$
     CASE chosen.scope
       WHEN 'user' THEN
         video_spending('user', chosen.scope_id, chosen.period, chosen.period_start)
-      ELSE spending.spent_usd
+      ELSE (
+        SELECT spent_usd
+        FROM budget_spending AS spending
+        WHERE spending.scope = chosen.scope
+          AND spending.scope_id = chosen.scope_id
+          AND spending.period = chosen.period
+          AND spending.period_start = chosen.period_start
+      )
     END
   FROM (
     -- A budget of one's own goes before the one for everybody.
@@ -210,10 +229,8 @@ AS $$
     WHERE (budget.scope, budget.scope_id) IN (
       ('user', of_user), ('user', '*'), ('guild', in_guild), ('guild', '*'), ('all', '')
     )
-    ORDER BY budget.scope, budget.period, budget.scope_id = '*'
+    ORDER BY budget.scope DESC, budget.period, budget.scope_id = '*'
   ) AS chosen
-  LEFT JOIN budget_spending AS spending USING (scope, scope_id, period, period_start)
-  ORDER BY chosen.scope DESC, chosen.period
 $$;
 
 -- The admission of 003, with everything that a request counts against. The one of 003 stays for
@@ -248,8 +265,8 @@ DECLARE
   cost CONSTANT NUMERIC := coalesce(request.cost_usd, 0);
   moment TIMESTAMPTZ;
   standing RECORD;
-  budget RECORD;
-  reached RECORD;
+  budgets budget_standing[] := '{}';
+  budget budget_standing;
 BEGIN
   -- In a statement of their own: the snapshot of the next one is taken after the locks are held.
   -- Within one statement it comes first, and a race passes the limit.
@@ -293,50 +310,35 @@ BEGIN
     RETURN;
   END IF;
   IF standing.has_budgets THEN
-    -- What is full already refuses here, before anything is written.
-    SELECT *
-    INTO reached
-    FROM budgets_of(request.user_id, request.guild_id, moment)
-    WHERE spent_usd + cost > limit_usd
-    LIMIT 1;
-    IF FOUND THEN
-      refused_by := reached.scope || ' ' || reached.period;
-      refused_used := reached.spent_usd;
-      refused_limit := reached.limit_usd;
-      refused_until := video_period_end(reached.period, moment);
-      RETURN;
-    END IF;
+    budgets := ARRAY(
+      SELECT each
+      FROM budgets_of(request.user_id, request.guild_id, moment) AS each);
+    FOREACH budget IN ARRAY budgets LOOP
+      -- What is full already refuses here, before anything is written.
+      IF budget.spent_usd + cost > budget.limit_usd THEN
+        refused_by := budget.scope || ' ' || budget.period;
+        refused_used := budget.spent_usd;
+        refused_limit := budget.limit_usd;
+        refused_until := video_period_end(budget.period, moment);
+        RETURN;
+      END IF;
+    END LOOP;
   END IF;
 
-  WITH admitted AS (
-    INSERT INTO video_requests (
-      id, user_id, guild_id, channel_id,
-      prompt, duration_seconds, aspect_ratio, resolution, generate_audio,
-      provider, model, cost_usd, source_id,
-      status, created_at, due_at
-    ) VALUES (
-      request.id, request.user_id, request.guild_id, request.channel_id,
-      request.prompt, request.duration_seconds, request.aspect_ratio, request.resolution,
-      request.generate_audio,
-      request.provider, request.model, request.cost_usd, request.source_id,
-      'pending', moment, moment + lease
-    )
-    -- Another user may have brought the same id in this very moment.
-    ON CONFLICT (id) DO NOTHING
-    RETURNING id
+  INSERT INTO video_requests (
+    id, user_id, guild_id, channel_id,
+    prompt, duration_seconds, aspect_ratio, resolution, generate_audio,
+    provider, model, cost_usd, source_id,
+    status, created_at, due_at
+  ) VALUES (
+    request.id, request.user_id, request.guild_id, request.channel_id,
+    request.prompt, request.duration_seconds, request.aspect_ratio, request.resolution,
+    request.generate_audio,
+    request.provider, request.model, request.cost_usd, request.source_id,
+    'pending', moment, moment + lease
   )
-  INSERT INTO video_events (request_id, event_type, event_data, created_at)
-  SELECT
-    id,
-    'created',
-    jsonb_build_object(
-      'provider', request.provider, 'model', request.model, 'cost_usd', request.cost_usd),
-    moment
-  FROM admitted
-  UNION ALL
-  SELECT id, 'remixed', jsonb_build_object('source_id', request.source_id), moment
-  FROM admitted
-  WHERE request.source_id IS NOT NULL;
+  -- Another user may have brought the same id in this very moment.
+  ON CONFLICT (id) DO NOTHING;
   IF NOT FOUND THEN
     PERFORM pg_logical_emit_message(true, '', '');
     outcome := 'exists';
@@ -346,15 +348,26 @@ BEGIN
     reset_at := NULL;
     RETURN;
   END IF;
+  INSERT INTO video_events (request_id, event_type, event_data, created_at)
+  VALUES (
+    request.id,
+    'created',
+    jsonb_build_object(
+      'provider', request.provider, 'model', request.model, 'cost_usd', request.cost_usd),
+    moment
+  );
+  IF request.source_id IS NOT NULL THEN
+    INSERT INTO video_events (request_id, event_type, event_data, created_at)
+    VALUES (request.id, 'remixed', jsonb_build_object('source_id', request.source_id), moment);
+  END IF;
 
   IF standing.has_budgets THEN
     -- What is shared comes last, always in the same order, and is held for a moment only: the
     -- first commit does not wait for the disk, and the second one, when the locks are gone, does
     -- it for both.
     SET LOCAL synchronous_commit = off;
-    FOR budget IN
-      SELECT * FROM budgets_of(request.user_id, request.guild_id, moment) WHERE scope <> 'user'
-    LOOP
+    FOREACH budget IN ARRAY budgets LOOP
+      CONTINUE WHEN budget.scope = 'user';
       IF budget.spent_usd IS NULL THEN
         -- The first request since the period began, or since the budget was set. It is in the
         -- sum already, and is added below.

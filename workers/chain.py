@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from celery import Signature, chain
+from kombu import pools
 from kombu.exceptions import OperationalError
 
 from db.records import NewRequest
@@ -19,15 +20,33 @@ LINKS: Final = ("create_request", "start_generation", "poll_operation", "finaliz
 
 HEADER: Final = "video_request"
 
+PATIENCE: Final = 2.0
+"""Seconds that whoever asks for a video waits for each answer of Redis (DESIGN, 9)."""
+
 
 class BrokerUnavailable(Exception):
-    """Redis did not take the message. The reason names no password."""
+    """Redis did not confirm that it has the message. The reason names no password."""
 
 
 def enqueue(new: NewRequest) -> None:
-    """Send a new request on its way. Raises BrokerUnavailable."""
+    """Send a new request on its way.
+
+    Raises BrokerUnavailable, soon: a person waits. Whether the message has arrived all the same
+    is unknown then; sent again with the same id it is the same request.
+    """
     headers = {HEADER: new.as_row()}
-    _send(_links(LINKS, new.id, headers=headers))
+    hasty = app.connection_for_write(
+        transport_options={
+            "socket_connect_timeout": PATIENCE,
+            "socket_timeout": PATIENCE,
+            # A Redis that is just starting is worth a few tries, for that long in all.
+            "connect_retries_timeout": PATIENCE,
+            "interval_start": 0.1,
+        }
+    )
+    with pools.connections[hasty].acquire(block=True) as connection:
+        # Another try at the message would take its time again.
+        _send(_links(LINKS, new.id, headers=headers), connection=connection, retry=False)
 
 
 def resume(request_id: UUID, *, at: str, expires_at: datetime) -> None:
@@ -68,8 +87,8 @@ def _links(names: Sequence[str], request_id: UUID, **options: Any) -> Signature[
     )
 
 
-def _send(signature: Signature[Any]) -> None:
+def _send(signature: Signature[Any], **options: Any) -> None:
     try:
-        signature.apply_async()
+        signature.apply_async(**options)
     except OperationalError as error:
-        raise BrokerUnavailable(f"Redis did not take the message: {error}") from error
+        raise BrokerUnavailable(f"Redis did not confirm the message: {error}") from error

@@ -84,11 +84,15 @@ def follow(context: Context, request_ids: Collection[UUID]) -> list[UUID]:
 def finalize(context: Context, request_id: UUID) -> Step:
     """``generating → completed``: the outputs become the request's videos."""
     with context.database.autocommit() as conn:
-        taken = leases.take_up(conn, [request_id], lease=context.settings.rescue_after)
-        if not taken:
-            request = requests.get(conn, request_id)
-            is_completed = request is not None and request.status is Status.COMPLETED
+        found = requests.get(conn, request_id)
+        if found is None or found.status is not Status.GENERATING:
+            # Only a stray message comes before the start, and has nothing to look for.
+            is_completed = found is not None and found.status is Status.COMPLETED
             return Step.DONE if is_completed else Step.STOPPED
+        taken = leases.take_up(conn, [request_id], lease=context.settings.rescue_after)
+    if not taken:
+        # It has ended in this very moment, by somebody whose chain goes on.
+        return Step.STOPPED
     [(request, _)] = taken
     try:
         videos = context.storage.outputs(_prefix(context, request))

@@ -85,13 +85,22 @@ def start(context: Context, request_id: UUID) -> Step:
         )
     prefix = context.storage.prefix_for(request_id)
     try:
-        if not context.storage.create_marker(prefix):
+        if not _create_marker(context, prefix, claim):
             log.warning("start_outcome_unknown", request_id=str(request_id), reason="marker exists")
             return Step.STOPPED
     except StorageUnavailable as error:
         # A marker that was left all the same stays: it may be another's, who did make the call.
         return _park(context, request, claim, reason=str(error))
     return _call(context, request, claim, prefix)
+
+
+def _create_marker(context: Context, prefix: str, claim: UUID) -> bool:
+    """Whether the marker is ours. An error may hide that it was made, so it is asked for again."""
+    try:
+        return context.storage.create_marker(prefix, claim)
+    except StorageUnavailable as error:
+        log.warning("marker_not_confirmed", reason=str(error))
+        return context.storage.create_marker(prefix, claim)
 
 
 def _call(context: Context, request: Request, claim: UUID, prefix: str) -> Step:

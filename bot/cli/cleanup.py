@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from bot.cli.connection import connected
 from bot.cli.errors import BAD_INPUT, CommandFailed
 from bot.cli.filters import json_option
-from bot.cli.reading import connected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

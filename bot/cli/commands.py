@@ -13,6 +13,7 @@ from bot.cli import (
     cleanup,
     database,
     demo,
+    flower,
     interruptions,
     keeping,
     limits,
@@ -91,7 +92,8 @@ cli.add_command(limits.limits)
 cli.add_command(database.db)
 cli.add_command(processes.worker)
 cli.add_command(processes.beat)
-cli.add_command(processes.flower)
+cli.add_command(flower.flower)
+cli.add_command(processes.web)
 
 
 def run() -> int:

@@ -31,6 +31,11 @@ def rollback(to: int) -> None:
     from db import migrate as migrations
     from db.settings import DatabaseSettings, read
 
+    last = len(migrations.migrations())
+    if to > last:
+        raise click.BadParameter(
+            f"there is no migration {to}; they go from 0 (none) to {last}.", param_hint="'--to'"
+        )
     url = read(DatabaseSettings).url
     if sys.stdin.isatty():
         what = f"every migration after {to:03d}" if to else "all migrations, and every row"

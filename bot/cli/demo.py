@@ -54,7 +54,8 @@ def demo(prompt: str, output: Path | None, folder: Path | None, **asked: Any) ->
     configure(read(LogSettings), level="warning")
     steps = Steps()
     with ExitStack() as stack:
-        place = stack.enter_context(local.free_folder(folder or local.home() / "demo"))
+        wanted = folder or local.home() / "demo"
+        place = stack.enter_context(local.free_folder(wanted, report=steps.say))
         steps.say(f"Everything of this demo is kept in {place}")
         environment = stack.enter_context(local.servers(place, given=own, report=steps.done))
         settings = read(WorkerSettings)

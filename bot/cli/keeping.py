@@ -12,7 +12,7 @@ from bot.cli.options import LOCAL
 @click.option("--undo", is_flag=True, help="Take it out of the archive again.")
 def archive(*, request_id: UUID, undo: bool) -> None:
     """Put the request with this ID away: "history --archived" lists it, and it can be undone."""
-    from bot.cli.reading import connected
+    from bot.cli.connection import connected
     from db import keeping
 
     with connected() as conn:
@@ -31,7 +31,7 @@ def delete(*, request_id: UUID) -> None:
     One that was not started yet never will be, and costs nothing. One that is being made goes on
     to its end, unseen.
     """
-    from bot.cli.reading import connected
+    from bot.cli.connection import connected
     from db import keeping
     from db.settings import read, require
     from db.states import Status

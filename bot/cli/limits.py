@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from bot.cli.connection import connected
 from bot.cli.errors import BAD_INPUT, CommandFailed
 from bot.cli.filters import json_option
 from bot.cli.options import LOCAL
-from bot.cli.reading import connected
 
 if TYPE_CHECKING:
     from db.standing import Scope, Spending, Standing, UserQuota

@@ -10,8 +10,8 @@ from subprocess import Popen
 from typing import IO, Final
 
 from db import processes
-from db.embedded import EmbeddedServerError, postgres
-from db.embedded_server import held, make_folder
+from db.embedded import postgres
+from db.embedded_server import FolderInUse, held, make_folder
 from workers.embedded import redis
 
 #: Seconds a process has to shut down: a worker lets its tasks end, the longest of them a minute.
@@ -31,8 +31,11 @@ def home() -> Path:
 
 
 @contextmanager
-def free_folder(preferred: Path) -> Iterator[Path]:
-    """`preferred`, or the first of its numbered neighbours that no other local system uses."""
+def free_folder(preferred: Path, *, report: Callable[[str], object]) -> Iterator[Path]:
+    """`preferred`, or the first of its numbered neighbours that no other local system uses.
+
+    `report` is told when it is a neighbour.
+    """
     preferred = preferred.absolute()
     for number in count(1):
         name = preferred.name if number == 1 else f"{preferred.name}-{number}"
@@ -40,10 +43,12 @@ def free_folder(preferred: Path) -> Iterator[Path]:
         with ExitStack() as stack:
             try:
                 stack.enter_context(held(folder / "system.lock"))
-            except EmbeddedServerError:
+            except FolderInUse:
                 if number == 100:
                     raise
                 continue
+            if number > 1:
+                report(f"{preferred} is in use by another running system; this one has {folder}")
             yield folder
             return
 

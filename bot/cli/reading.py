@@ -1,39 +1,15 @@
 """``video-bot history``, ``show`` and ``events``: requests, and what happened to them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import click
 
+from bot.cli.connection import connected
 from bot.cli.filters import check_range, json_option, name_option, range_options
 from bot.cli.options import LOCAL
 from db.states import Status
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-
-@contextmanager
-def connected(*, answer_timeout: timedelta | None = None) -> Iterator["Connection"]:
-    """The database of DATABASE_URL, in a transaction. What is slow is told on stderr (QH5)."""
-    from db.engine import ANSWER_TIMEOUT, Database
-    from db.errors import DatabaseUnavailable
-    from db.settings import DatabaseSettings, read, require
-    from workers.logs import configure
-    from workers.settings import LogSettings
-
-    require(DatabaseSettings, LogSettings)
-    configure(read(LogSettings), level="warning")
-    database = Database(read(DatabaseSettings), answer_timeout=answer_timeout or ANSWER_TIMEOUT)
-    try:
-        with closing(database), database.begin() as conn:
-            yield conn
-    except DatabaseUnavailable as error:
-        message = f"The database did not answer: {error} ({database})"
-        raise DatabaseUnavailable(message) from None
 
 
 @click.command()

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import click
 
+from bot.cli.connection import connected
 from bot.cli.filters import check_range, json_option, name_option, range_options
-from bot.cli.reading import connected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

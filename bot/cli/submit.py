@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import click
 
+from bot.cli.errors import CommandFailed
 from bot.cli.options import LOCAL, new_request, request_options
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def remix(
 
     Duration, aspect ratio, resolution and sound are those of ID.
     """
-    from bot.cli.reading import connected
+    from bot.cli.connection import connected
     from db import history
     from db.errors import RequestNotFound
     from db.validation import validate
@@ -90,7 +91,7 @@ def send(new: "NewRequest", wait: float) -> None:
     from bot.cli.admission import check_limit, wait_for_row
     from db.engine import connect_at_startup
     from db.settings import DatabaseSettings, read, require
-    from workers.chain import enqueue
+    from workers.chain import BrokerUnavailable, enqueue
     from workers.logs import configure
     from workers.settings import LogSettings, WorkerSettings
 
@@ -99,7 +100,13 @@ def send(new: "NewRequest", wait: float) -> None:
     settings = read(WorkerSettings)
     database = connect_at_startup(read(DatabaseSettings))
     check_limit(database, new, settings)
-    enqueue(new)
+    try:
+        enqueue(new)
+    except BrokerUnavailable as error:
+        raise CommandFailed(
+            f"{str(error).removesuffix('.')}. Should it have arrived all the same: "
+            f"trying again with --id {new.id} asks for no second video"
+        ) from None
     click.echo(str(new.id))
     if wait and wait_for_row(database, new, settings, seconds=wait) is None:
         click.echo("It waits in the queue: no worker has taken it up yet.", err=True)

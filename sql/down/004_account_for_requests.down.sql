@@ -2,6 +2,7 @@ DROP TRIGGER IF EXISTS give_money_back ON video_requests;
 DROP FUNCTION IF EXISTS give_money_back;
 DROP PROCEDURE IF EXISTS admit_request;
 DROP FUNCTION IF EXISTS budgets_of;
+DROP TYPE IF EXISTS budget_standing;
 DROP FUNCTION IF EXISTS user_standing;
 DROP FUNCTION IF EXISTS counted_requests;
 DROP FUNCTION IF EXISTS video_spending;

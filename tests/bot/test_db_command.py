@@ -3,18 +3,32 @@
 import json
 import os
 import pty
+import re
 import subprocess
 from contextlib import closing
 from pathlib import Path
+from uuid import UUID
 
 import psycopg2
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import make_url
+from structlog.testing import capture_logs
 
+from bot.cli.commands import cli
 from db.migrate import migrations
+from db.migrate import rollback as undo
+from db.tables import metadata
+from tests.bot.conftest import NewBroker
 from tests.bot.running import COMMAND, run, until
+from tests.conftest import MakeDatabase
 
 NAMES = [each.name for each in migrations()]
+
+
+@pytest.fixture(scope="module")
+def broker(new_broker: NewBroker) -> str:
+    return new_broker()
 
 
 def db(*arguments: str, url: str) -> subprocess.CompletedProcess[str]:
@@ -46,9 +60,7 @@ def test_status_tells_what_is_applied_pending_and_missing(
     assert lines[0].startswith("PostgreSQL 1")
     assert lines[1:] == [
         *(f"pending  {name}" for name in NAMES),
-        "missing  table schema_migrations",
-        "missing  table video_events",
-        "missing  table video_requests",
+        *(f"missing  table {name}" for name in sorted(metadata.tables)),
     ]
     found = db("status", url=database_url)
     assert found.stdout.splitlines()[1:] == [f"applied  {name}" for name in NAMES]
@@ -126,7 +138,11 @@ def test_on_a_terminal_rollback_takes_yes_for_an_answer(database_url: str) -> No
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (["rollback", "--to", "99"], 1, "There is no migration 99; they go from 0 (none) to "),
+        (
+            ["rollback", "--to", "99"],
+            2,
+            f"'--to': there is no migration 99; they go from 0 (none) to {len(NAMES)}.\n",
+        ),
         (["rollback", "--to", "-1"], 2, "-1 is not in the range x>=0"),
         (["rollback", "--to", "two"], 2, "'two' is not a valid integer"),
         (["upgrade"], 2, "No such command 'upgrade'"),
@@ -142,12 +158,91 @@ def test_what_cannot_be_is_told_in_a_sentence(
     assert "video_events" in tables(database_url)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["history"],
+        ["history", "--guild", "guild"],
+        ["show", str(UUID(int=1))],
+        ["events", str(UUID(int=1))],
+        ["stats"],
+        ["stats", "--user", "alice"],
+        ["stats", "--guild", "guild"],
+        ["stats", "--limits", "5"],
+        ["limits", "show", "alice"],
+        ["limits", "set", "alice", "--daily", "20"],
+        ["limits", "reset", "alice"],
+        ["limits", "budgets"],
+        ["limits", "budget", "--all", "--per", "month", "200"],
+        ["submit", "a red kite"],
+        ["remix", str(UUID(int=1))],
+        ["archive", str(UUID(int=1))],
+        ["delete", str(UUID(int=1))],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("applied", [0, 2])
+def test_on_a_database_that_is_not_migrated_every_command_names_the_remedy(
+    make_database: MakeDatabase,
+    template: str,
+    monkeypatch: pytest.MonkeyPatch,
+    applied: int,
+    command: list[str],
+) -> None:
+    monkeypatch.setattr("workers.logs.configure", lambda *_, **__: None)
+    with make_database(template if applied else None) as address:
+        if applied:
+            undo(address, lambda _line: None, to=applied)
+        monkeypatch.setenv("DATABASE_URL", address)
+        with capture_logs():
+            found = CliRunner().invoke(cli, command, catch_exceptions=False)
+    assert (found.exit_code, found.stdout) == (1, "")
+    assert re.fullmatch(
+        r"video-bot: The database is not migrated as this program needs it \(.* does not exist\): "
+        r"video-bot db migrate brings it up to date\n",
+        found.stderr,
+    ), found.stderr
+
+
 @pytest.mark.parametrize("command", ["migrate", "rollback", "status"])
 def test_a_database_that_is_not_there(command: str) -> None:
     found = db(command, url="postgresql://somebody:hush-hush@127.0.0.1:1/videos")
     assert (found.returncode, found.stdout) == (1, "")
     assert found.stderr.startswith("video-bot: Database connection failed: ")
     assert "hush-hush" not in found.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["db", "status"],
+        ["db", "migrate"],
+        ["db", "rollback", "--to", str(len(NAMES))],
+        ["history"],
+        ["stats"],
+        ["limits", "show", "alice"],
+        ["submit", "a red kite", "--wait", "0"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("place", ["there", "elsewhere", "misspelt"])
+def test_lg2_a_password_in_the_query_of_the_address_is_not_shown(
+    database_url: str, broker: str, place: str, command: list[str]
+) -> None:
+    there = make_url(database_url)
+    secret = str(there.password) if place == "there" else "hush-hush"
+    query = {"user": str(there.username), "password": secret}
+    if place == "misspelt":
+        query["nonsense"] = "1"
+    address = there._replace(username=None, password=None).update_query_dict(query)
+    if place == "elsewhere":
+        address = address.set(database="no_such_videos")
+    env = {"DATABASE_URL": str(address), "REDIS_URL": broker}
+    assert secret in env["DATABASE_URL"]
+    found = run(*command, env=env)
+    assert found.returncode == (0 if place == "there" else 1), found.stderr
+    assert secret not in found.stdout + found.stderr
+    assert "Traceback" not in found.stderr
 
 
 @pytest.mark.parametrize("command", ["migrate", "rollback", "status"])

@@ -174,6 +174,8 @@ def test_demos_at_once_do_not_disturb_each_other(first: Seen, at_once: dict[str,
     ]
     for outcome, each in at_once.items():
         assert each.column("prompt") == f"{PROMPT}, {outcome}"
+        told = f"{first.folder} is in use by another running system; this one has {each.folder}\n"
+        assert (told in each.stdout) == (each.folder != first.folder)
     assert at_once["completed"].status == 0
     assert at_once["completed"].video.is_relative_to(at_once["completed"].folder)
     for folder in folders:
@@ -300,6 +302,22 @@ def test_interrupted_at_any_moment_it_leaves_nothing(
         assert_nothing_left(second.folder, seconds=5 if sys.platform == "linux" else 0)
         said = running.lines["stderr"]
         assert not [line for line in said if line and "import time:" not in line]
+
+
+@pytest.mark.parametrize("command", ["demo", "up"])
+def test_the_folder_may_be_the_one_where_one_stands(
+    place: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    here = place / f"{command} here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    asked = ["demo", PROMPT] if command == "demo" else ["up"]
+    with started(*asked, "--folder", ".", env=QUICK) as running:
+        running.wait_for(rf"kept in {here}$")
+        running.wait_for("The worker has taken|Ctrl-C stops everything")
+        assert running.end(signal.SIGINT) == 130
+    assert (here / "postgres").is_dir()
+    assert_nothing_left(here)
 
 
 def test_an_impatient_person_presses_ctrl_c_again(second: Seen) -> None:

@@ -1,5 +1,6 @@
 """``worker``, ``beat`` and ``flower``: how they start, refuse to start, and stop."""
 
+import json
 import re
 import signal
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
+from db.migrate import migrations, rollback
 from db.processes import free_port
 from tests.bot.conftest import NewBroker
 from tests.bot.running import COMMAND, assert_nothing_left, run, started, until
@@ -27,10 +29,13 @@ STARTS = {
     "worker": [*COMMAND, "worker"],
     "beat": [*COMMAND, "beat"],
     "celery worker": [*CELERY, "worker"],
+    "web": [*COMMAND, "web"],
 }
 AT_ONCE = 5.0
 """Seconds, of which nearly all are Python's imports on a busy machine."""
 SECRET = "hush-hush"
+NOBODY = "redis://127.0.0.1:1/0"
+"""A Redis that is not there, for those who end before they need one."""
 
 
 def refused(argv: list[str], env: dict[str, str]) -> list[str]:
@@ -50,15 +55,20 @@ def unreachable() -> Iterator[dict[str, Future[tuple[subprocess.CompletedProcess
     """Workers that look for a database that is not there, meanwhile."""
     with socket.socket() as taken, ThreadPoolExecutor() as threads:
         taken.bind(("127.0.0.1", 0))
-        address = f"postgresql://somebody:{SECRET}@127.0.0.1:{taken.getsockname()[1]}/videos"
+        where = f"127.0.0.1:{taken.getsockname()[1]}/videos"
+        usual = f"postgresql://somebody:{SECRET}@{where}"
+        in_query = f"postgresql://{where}?user=somebody&password={SECRET}"
 
-        def start(argv: list[str]) -> tuple[subprocess.CompletedProcess[str], float]:
+        def start(argv: list[str], address: str) -> tuple[subprocess.CompletedProcess[str], float]:
             begin = time.monotonic()
             found = run(argv=argv, env={"DATABASE_URL": address})
             return found, time.monotonic() - begin
 
-        names = ["worker", "celery worker"]
-        yield {name: threads.submit(start, STARTS[name]) for name in names}
+        yield {
+            "worker": threads.submit(start, STARTS["worker"], usual),
+            "celery worker": threads.submit(start, STARTS["celery worker"], usual),
+            "password in the query": threads.submit(start, STARTS["worker"], in_query),
+        }
 
 
 @pytest.mark.parametrize("name", STARTS)
@@ -105,6 +115,15 @@ def test_flower_names_what_it_needs() -> None:
     ]
 
 
+def test_the_web_process_names_what_it_needs() -> None:
+    wrong = {"PORT": "http", "METRICS_TOKEN": SECRET}
+    assert refused(STARTS["web"], wrong) == [
+        "DATABASE_URL environment variable is required",
+        "METRICS_TOKEN must have 16 characters or more",
+        "PORT must be a whole number from 1 to 65535",
+    ]
+
+
 def test_settings_come_from_a_file_too_and_the_environment_wins(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("DATABASE_URL=mysql://file\nDAILY_LIMIT=none\nLOG_LEVEL=loud\n")
     said = refused(STARTS["worker"], {"DAILY_LIMIT": "5"})
@@ -126,14 +145,20 @@ def test_it_stops_in_order(
             "DATABASE_URL": database_url,
             "REDIS_URL": new_broker(),
             "FLOWER_BASIC_AUTH": f"operator:{SECRET}",
+            "FLOWER_DB": str(folder / "flower"),
             "PORT": port,
             "OUTPUT_DIR": str(folder),
         }
-        commands = ("worker", "beat", "flower")
-        running = {name: stack.enter_context(started(name, env=env)) for name in commands}
+        commands = ("worker", "beat", "flower", "web")
+        own = {"web": {"PORT": str(free_port())}}
+        running = {
+            name: stack.enter_context(started(name, env=env | own.get(name, {})))
+            for name in commands
+        }
         running["worker"].wait_for(r" ready\.")
         running["beat"].wait_for(r"beat: Starting")
         until(lambda: answers(port), "Flower answering")
+        running["web"].wait_for("Started server process")
         statuses = {name: each.end(way) for name, each in running.items()}
         output = {name: each.output for name, each in running.items()}
     assert statuses == dict.fromkeys(commands, 0), output
@@ -159,6 +184,43 @@ def test_beat_may_be_stopped_while_it_starts(new_broker: NewBroker) -> None:
     assert re.search(r"\| +celery\.app\.amqp$", before, re.MULTILINE)
 
 
+@pytest.mark.parametrize("missing", ["PIL", "av"])
+def test_without_a_library_of_the_provider_a_worker_says_which(
+    missing: str, database_url: str
+) -> None:
+    without = f"import sys; sys.modules[{missing!r}] = None; from bot.cli import main; main()"
+    argv = [sys.executable, "-c", without, "worker"]
+    found = run(argv=argv, env={"DATABASE_URL": database_url, "REDIS_URL": NOBODY})
+    assert found.returncode == 2, found.stderr
+    *_, last = found.stderr.splitlines()
+    assert last == f"VIDEO_PROVIDER=sandbox needs {missing}, which is not installed"
+    assert "Traceback" not in found.stderr
+
+
+def test_a_worker_does_not_start_on_a_database_that_is_not_migrated(
+    make_database: MakeDatabase, template: str
+) -> None:
+    names = [each.name for each in migrations()]
+    with make_database(template) as address:
+        rollback(address, lambda _line: None, to=2)
+        found = run("worker", env={"DATABASE_URL": address, "REDIS_URL": NOBODY})
+    assert (found.returncode, found.stdout) == (1, "")
+    *_, last = found.stderr.splitlines()
+    told = json.loads(last)
+    assert (told["level"], told["event"]) == ("error", "database_not_migrated")
+    assert (told["pending"], told["remedy"]) == (names[2:], "video-bot db migrate")
+    assert "Traceback" not in found.stderr
+
+
+def test_flower_does_not_start_on_a_port_that_is_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        login = {"FLOWER_BASIC_AUTH": f"operator:{SECRET}", "PORT": str(port)}
+        found = run("flower", env={**login, "REDIS_URL": NOBODY})
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr == f"video-bot: Port {port} is in use; PORT names another for Flower\n"
+
+
 def answers(port: str) -> bool:
     """Whether Flower is there, and closed to strangers."""
     try:
@@ -171,7 +233,7 @@ def answers(port: str) -> bool:
     raise AssertionError("Flower lets everybody in")
 
 
-@pytest.mark.parametrize("name", ["worker", "celery worker"])
+@pytest.mark.parametrize("name", ["worker", "celery worker", "password in the query"])
 def test_an_unreachable_database_is_asked_again_and_then_told(
     unreachable: dict[str, Future[tuple[subprocess.CompletedProcess[str], float]]], name: str
 ) -> None:

@@ -27,7 +27,7 @@ from db.states import Status
 from db.tables import video_requests
 from tests.bot.running import run
 from tests.conftest import MakeDatabase
-from tests.db.histories import Made
+from tests.db.histories import Made, made_at
 from tests.db.rows import in_state
 
 Run = Callable[..., click.testing.Result]
@@ -46,12 +46,9 @@ def made(number: int, status: Status, **changes: Any) -> Made:
         "guild_id": "cli",
         "prompt": f"kite number {number}",
         "status": status,
-        "created_at": NOW - timedelta(hours=number),
-        "cost_usd": Decimal("0.4000"),
-        "counted": True,
         "taken_ms": 1000 * number,
     }
-    return Made(**fields | changes)
+    return made_at(changes.pop("created_at", NOW - timedelta(hours=number)), **fields | changes)
 
 
 HISTORY = [

@@ -1,6 +1,7 @@
 """``video-bot up``: the whole system kept running, on its own servers or on given ones."""
 
 import base64
+import json
 import re
 import signal
 import time
@@ -15,6 +16,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
+from db.embedded_server import held
 from db.migrate import migrations
 from db.processes import free_port
 from tests.bot.conftest import NewBroker
@@ -93,6 +95,11 @@ def alone(place: Path) -> Story:
         story.submitted = result.stdout
         story.ended = await_end(exports["DATABASE_URL"], request_id)
         until(lambda: ask(port, "/healthcheck")[0], "Flower listening")
+        health = running.wait_for(r"Health:  http://127\.0\.0\.1:(\d+)(/health/ready),")
+        story.answers["health"] = until(
+            lambda: found if (found := ask(health[1], health[2]))[0] else None,
+            "The web process listening",
+        )
         for name, given in {"nobody": None, "stranger": "admin:guess", "operator": login}.items():
             for path in ("/", "/api/tasks"):
                 story.answers[f"{name} {path}"] = ask(port, path, given)
@@ -115,8 +122,8 @@ def test_it_tells_where_everything_is(alone: Story) -> None:
 
 def test_every_line_carries_the_name_of_its_process(alone: Story) -> None:
     names = {line.partition("|")[0].strip() for line in alone.lines}
-    assert names == {"up", "worker", "beat", "flower"}
-    for name in ("worker", "beat"):
+    assert names == {"up", "worker", "beat", "flower", "web"}
+    for name in ("worker", "beat", "web"):
         assert any(re.match(rf'{name:<7}\| {{.*"event"', line) for line in alone.lines)
 
 
@@ -129,8 +136,14 @@ def test_a_request_from_another_terminal_becomes_a_video(alone: Story) -> None:
     assert video.stat().st_size > 10_000
 
 
+def test_the_web_process_tells_that_all_is_well(alone: Story) -> None:
+    status, text = alone.answers["health"]
+    assert (status, json.loads(text)["status"]) == (200, "ok")
+
+
 def test_flower_asks_for_the_password(alone: Story) -> None:
-    assert {path: status for path, (status, _) in alone.answers.items()} == {
+    answers = {path: status for path, (status, _) in alone.answers.items() if path != "health"}
+    assert answers == {
         "nobody /": 401,
         "nobody /api/tasks": 401,
         "stranger /": 401,
@@ -245,3 +258,30 @@ def test_wrong_settings_are_all_named_before_anything_starts(place: Path) -> Non
         *wrong
     }
     assert not folder.exists()
+
+
+def test_where_another_one_runs_it_takes_a_folder_beside_it_and_says_so(place: Path) -> None:
+    folder = place / "taken"
+    folder.mkdir()
+    beside = folder.with_name("taken-2")
+    with (
+        held(folder / "system.lock"),
+        started("up", "--folder", str(folder), env={}) as running,
+    ):
+        running.wait_for("Ctrl-C stops everything")
+        running.end(signal.SIGINT, seconds=IN_TIME)
+    said = [line.partition("| ")[2] for line in running.lines["stdout"]]
+    assert said[:2] == [
+        f"{folder} is in use by another running system; this one has {beside}",
+        f"Everything is kept in {beside}",
+    ]
+    assert_nothing_left(beside)
+
+
+def test_a_folder_that_cannot_be_used_at_all_is_no_folder_in_use(place: Path) -> None:
+    folder = place / "unusable"
+    (folder / "system.lock").mkdir(parents=True)
+    found = run("up", "--folder", str(folder), env={})
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr.startswith(f"video-bot: {folder / 'system.lock'} cannot be opened")
+    assert not folder.with_name("unusable-2").exists()

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 from hypothesis import strategies as st
 from sqlalchemy import Connection, func, insert, select
@@ -58,6 +59,9 @@ class Made:
     cost_usd: Decimal | None
     counted: bool
     taken_ms: int
+    billed: bool = True
+    archived: bool = False
+    deleted: bool = False
 
     @property
     def duration_ms(self) -> int | None:
@@ -82,26 +86,46 @@ class Made:
             "duration_ms": self.duration_ms,
             "cost_usd": self.cost_usd,
             "counted": self.counted,
+            "billed": self.billed,
+            "archived_at": completed_at if self.archived else None,
+            "deleted_at": completed_at if self.deleted else None,
         }
 
 
-histories = st.lists(
-    st.builds(
-        Made,
-        id=st.uuids(),
-        user_id=st.sampled_from(USERS),
-        guild_id=st.sampled_from(GUILDS),
-        prompt=st.sampled_from(PROMPTS),
-        # Every other one is completed.
-        status=st.sampled_from([*Status, *[Status.COMPLETED] * 3]),
-        created_at=moments,
-        cost_usd=st.none() | st.decimals(0, 999_999, places=4),
-        counted=st.sampled_from([True, True, True, False]),
-        taken_ms=st.integers(0, 400_000) | st.sampled_from([0, 2**31 - 1]),
-    ),
-    unique_by=lambda made: made.id,
-    max_size=60,
+def made_at(created_at: datetime, **changes: Any) -> Made:
+    """A request of that moment, in most ways like any other."""
+    fields: dict[str, Any] = {
+        "id": uuid4(),
+        "user_id": "alice",
+        "guild_id": "guild",
+        "prompt": "a kite",
+        "status": Status.COMPLETED,
+        "created_at": created_at,
+        "cost_usd": Decimal("0.4000"),
+        "counted": True,
+        "taken_ms": 1000,
+    }
+    return Made(**fields | changes)
+
+
+seldom = st.sampled_from([False, False, False, True])
+requests = st.builds(
+    Made,
+    id=st.uuids(),
+    user_id=st.sampled_from(USERS),
+    guild_id=st.sampled_from(GUILDS),
+    prompt=st.sampled_from(PROMPTS),
+    # Every other one is completed.
+    status=st.sampled_from([*Status, *[Status.COMPLETED] * 3]),
+    created_at=moments,
+    cost_usd=st.none() | st.decimals(0, 999_999, places=4),
+    counted=st.sampled_from([True, True, True, False]),
+    taken_ms=st.integers(0, 400_000) | st.sampled_from([0, 2**31 - 1]),
+    billed=seldom.map(lambda so: not so),
+    archived=seldom,
+    deleted=seldom,
 )
+histories = st.lists(requests, unique_by=lambda made: made.id, max_size=60)
 #: Where a range may begin or end: at a request or anywhere else, or nowhere.
 bounds = st.none() | moments
 

@@ -17,23 +17,13 @@ import pytest
 
 from db import embedded_binaries, embedded_server, processes
 from db.embedded import EmbeddedServerError, find_psql, postgres
-
-ROOT = Path(__file__).parents[2]
+from tests.killing import kill_user_of_a_server, needs_linux, survivors
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs it as another user")
-needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has death signals")
-
-#: Opens a server, says so, and waits to be killed.
-USER_OF_A_SERVER = """
-import sys
-from pathlib import Path
-from db import processes
+#: A user of a server, who is to be killed.
+OPENING = """
 from db.embedded import postgres
-if "without-death-signal" in sys.argv:
-    processes._death_request = lambda death_signal: None
-with postgres(Path(sys.argv[1]), durable=False):
-    print("ready", flush=True)
-    sys.stdin.read()
+with postgres(folder, durable=False):
 """
 
 
@@ -64,31 +54,6 @@ def ask(url: str, statement: str) -> str:
         row = cursor.fetchone()
     assert row
     return str(row[0])
-
-
-def kill_user_of_a_server(folder: Path, *options: str) -> list[psutil.Process]:
-    """SIGKILL a process that has a server, and return that server's processes."""
-    user = subprocess.Popen(
-        [sys.executable, "-c", USER_OF_A_SERVER, folder, *options],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    with user:
-        try:
-            assert user.stdout
-            assert user.stdout.readline() == b"ready\n"
-            servers = psutil.Process(user.pid).children(recursive=True)
-        finally:
-            user.kill()
-    assert len(servers) > 1
-    return servers
-
-
-def survivors(servers: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that have not ended after ten seconds, the unreaped not counted."""
-    _, alive = psutil.wait_procs(servers, timeout=10)
-    return [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_data_and_password_outlive_the_server(home: Path) -> None:
@@ -294,7 +259,7 @@ def test_the_server_runs_as_nobody_with_nothing_of_ours(
 
 @needs_linux
 def test_a_killed_user_takes_the_server_along(used: Path) -> None:
-    servers = kill_user_of_a_server(used)
+    servers = kill_user_of_a_server(OPENING, used)
     # Without waiting for its end, for an impatient user starts anew at once.
     with postgres(used, durable=False) as url:
         assert ask(url, "SELECT 1") == "1"
@@ -302,7 +267,7 @@ def test_a_killed_user_takes_the_server_along(used: Path) -> None:
 
 
 def test_a_server_left_behind_is_stopped_first(used: Path) -> None:
-    servers = kill_user_of_a_server(used, "without-death-signal")
+    servers = kill_user_of_a_server(OPENING, used, "without-death-signal")
     with postgres(used, durable=False) as url:
         assert ask(url, "SELECT 1") == "1"
         assert not survivors(servers)

@@ -14,11 +14,12 @@ import pytest
 from sqlalchemy import Connection, insert, make_url, text
 from structlog.testing import capture_logs
 
-from db import engine
+from db import engine, migrate
 from db.engine import Database, connect_at_startup
-from db.errors import DatabaseError, DatabaseUnavailable, PoolExhausted
+from db.errors import DatabaseError, DatabaseUnavailable, NotMigrated, PoolExhausted
 from db.settings import DatabaseSettings
 from db.tables import video_requests
+from tests.conftest import MakeDatabase
 from tests.db.rows import new_request
 
 NOWHERE = "postgresql://bot:hush@127.0.0.1:1/videos"
@@ -281,3 +282,29 @@ def test_lg2_what_postgres_refuses_is_told_without_the_statement_and_the_row(
             conn.execute(statement, {"prompt": "a secret prompt"})
         shown = "".join(traceback.format_exception(caught.value))
         assert "a secret prompt" not in shown
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("SELECT * FROM video_budgets", 'relation "video_budgets" does not exist'),
+        ("SELECT counted FROM video_requests", 'column "counted" does not exist'),
+        ("SELECT user_standing('a', 1, 1, now())", "function user_standing(unknown, integer, "),
+        ("SELECT NULL::video_period", 'type "video_period" does not exist'),
+    ],
+)
+def test_what_a_migration_would_bring_is_missed_in_a_sentence(
+    make_database: MakeDatabase, template: str, statement: str, reason: str
+) -> None:
+    with make_database(template) as address:
+        migrate.rollback(address, lambda _line: None, to=2)
+        with (
+            opened(address) as database,
+            pytest.raises(NotMigrated) as caught,
+            database.autocommit() as conn,
+        ):
+            conn.execute(text(statement))
+    assert str(caught.value).startswith(
+        f"The database is not migrated as this program needs it ({reason}"
+    )
+    assert str(caught.value).endswith(": video-bot db migrate brings it up to date")

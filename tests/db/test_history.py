@@ -1,6 +1,6 @@
 """QH1: a request by its id, and pages of requests that neither lose nor repeat any."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,24 +14,25 @@ from db import history
 from db.engine import Database
 from db.history import Place, Wanted
 from db.records import Request
-from db.settings import DatabaseSettings
 from db.states import Status
-from tests.conftest import MakeDatabase
-from tests.db.histories import GUILDS, USERS, ZONES, Made, bounds, histories, is_within, kept
+from tests.db.histories import (
+    GUILDS,
+    USERS,
+    ZONES,
+    Made,
+    bounds,
+    histories,
+    is_within,
+    kept,
+    made_at,
+)
 from tests.db.rows import admitted, in_state, row
 
 Read = Callable[..., list[Request]]
 
-wishes = st.builds(Wanted, st.sets(st.sampled_from(Status)), bounds, bounds)
-
-
-@pytest.fixture(scope="module")
-def table(make_database: MakeDatabase, template: str) -> Iterator[Database]:
-    """A table that each example finds empty."""
-    with make_database(template) as address:
-        database = Database(DatabaseSettings.model_validate({"database_url": address}))
-        yield database
-        database.close()
+wishes = st.builds(
+    Wanted, st.sets(st.sampled_from(Status)), bounds, bounds, is_archived=st.booleans()
+)
 
 
 def expected(made: list[Made], wanted: Wanted, **whose: str) -> list[UUID]:
@@ -40,6 +41,8 @@ def expected(made: list[Made], wanted: Wanted, **whose: str) -> list[UUID]:
         each
         for each in made
         if all(getattr(each, name) == value for name, value in whose.items())
+        and not each.deleted
+        and each.archived == wanted.is_archived
         and (not wanted.statuses or each.status in wanted.statuses)
         and is_within(each.created_at, wanted.since, wanted.until)
     ]
@@ -105,10 +108,7 @@ def test_offset_and_place_go_together(table: Database, made: list[Made], data: A
 
 def same_moment(count: int) -> list[Made]:
     moment = datetime(2024, 2, 29, tzinfo=UTC)
-    return [
-        Made(uuid4(), "alice", "guild", "kite", Status.PENDING, moment, None, True, 0)
-        for _ in range(count)
-    ]
+    return [made_at(moment) for _ in range(count)]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7, 20, 100])
@@ -138,17 +138,7 @@ def test_new_requests_do_not_move_the_next_page(table: Database) -> None:
     with kept(table, made) as conn:
         first = history.of_user(conn, "alice", limit=5)
         second = history.of_user(conn, "alice", limit=5, after=Place.of(first[-1]))
-    newer = Made(
-        uuid4(),
-        "alice",
-        "guild",
-        "kite",
-        Status.PENDING,
-        made[0].created_at + timedelta(seconds=1),
-        None,
-        counted=True,
-        taken_ms=0,
-    )
+    newer = made_at(made[0].created_at + timedelta(seconds=1))
     with kept(table, [*made, newer]) as conn:
         assert history.of_user(conn, "alice", limit=5, after=Place.of(first[-1])) == second
 

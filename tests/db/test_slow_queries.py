@@ -85,7 +85,7 @@ def test_qh5_a_query_is_told_of_by_its_name_or_its_keyword(
     assert [(log["query_type"], log["parameters"]) for log in slow(logs)] == [
         ("CALL", 4),
         ("request", 1),
-        ("user_history", 2),
+        ("user_history", 3),
         ("user_statistics", 2),
         ("SELECT", 3),
         ("global_statistics", 1),

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 from uuid import UUID
 
+import psutil
 from kombu import pools
 from redis import Redis
 
@@ -64,9 +65,16 @@ class Broker:
         for url in (self.url, self._scratch_url):
             connection = app.connection_for_write(url)
             for group in (pools.producers, pools.connections):
-                if connection in group:
-                    group[connection].force_close_all()
-                    del group[connection]
+                # Those who publish in haste have a pool of their own.
+                for key in [
+                    each for each in map(_resource, group.values()) if _is(each, connection)
+                ]:
+                    group[key].force_close_all()
+                    del group[key]
+
+    def server(self) -> psutil.Process:
+        """The Redis itself."""
+        return psutil.Process(cast("dict[str, int]", self._client.info("server"))["process_id"])
 
     @contextmanager
     def in_use(self, url: str | None = None) -> Iterator[None]:
@@ -128,6 +136,19 @@ class Broker:
     def deliver(self, queue: str, raw: bytes) -> None:
         """Put a raw message into a queue, as a redelivery does."""
         self._client.lpush(queue, raw)
+
+
+def _resource(pool: Any) -> Any:
+    """The connection that a pool of kombu's makes more of."""
+    return pool.connections.connection if hasattr(pool, "connections") else pool.connection
+
+
+def _is(one: Any, other: Any) -> bool:
+    """Whether two connections lead to the same database, in whatever haste."""
+    here, there = (
+        (each.hostname, each.port, each.virtual_host, each.password) for each in (one, other)
+    )
+    return here == there
 
 
 def _message(raw: Mapping[str, Any], queue: str, *, is_held: bool) -> Message:

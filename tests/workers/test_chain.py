@@ -72,8 +72,10 @@ def system(make_shared_system: MakeSystem) -> System:
 
 
 def end(system: System, new: NewRequest) -> Any:
-    """The row of a request that was submitted and has ended."""
+    """The row of a request that was submitted and has ended, once its end has been told."""
     [row] = system.wait_until_ended(system.submit(new))
+    last = {"request_id": str(row.id), "new_status": row.status}
+    until(lambda: system.worker.said("request_status_changed", **last), what="it is told")
     return row
 
 

@@ -35,7 +35,7 @@ def with_outputs(system: System, ids: list[UUID]) -> None:
     """A video and a marker in the folder of each, and the prefix in its row."""
     for request_id in ids:
         prefix = system.context.storage.prefix_for(request_id)
-        assert system.context.storage.create_marker(prefix)
+        assert system.context.storage.create_marker(prefix, uuid4())
         (system.videos / str(request_id) / "sample_0.mp4").write_text("video")
         with system.database.begin() as conn:
             conn.execute(update(video_requests).where(c.id == request_id).values(gcs_prefix=prefix))

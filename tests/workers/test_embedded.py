@@ -1,7 +1,5 @@
 """The embedded Redis, with real servers."""
 
-import subprocess
-import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
 from shutil import copyfile, which
@@ -10,52 +8,17 @@ import psutil
 import pytest
 from redis import AuthenticationError, Redis
 
+from tests.killing import kill_user_of_a_server, needs_linux, survivors
 from workers import embedded
 from workers.embedded import EmbeddedServerError, redis
 
-ROOT = Path(__file__).parents[2]
-
-needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has death signals")
-
-#: Opens a server, writes, says so, and waits to be killed.
-USER_OF_A_SERVER = """
-import sys
-from pathlib import Path
+#: A user of a server, who is to be killed, and has written something.
+OPENING = """
 from redis import Redis
-from db import processes
 from workers.embedded import redis
-if "without-death-signal" in sys.argv:
-    processes._death_request = lambda death_signal: None
-with redis(Path(sys.argv[1])) as url:
+with redis(folder) as url:
     Redis.from_url(url).set("kept", "42")
-    print("ready", flush=True)
-    sys.stdin.read()
 """
-
-
-def kill_user_of_a_server(folder: Path, *options: str) -> list[psutil.Process]:
-    """SIGKILL a process that has a server, and return that server's processes."""
-    user = subprocess.Popen(
-        [sys.executable, "-c", USER_OF_A_SERVER, folder, *options],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    with user:
-        try:
-            assert user.stdout
-            assert user.stdout.readline() == b"ready\n"
-            servers = psutil.Process(user.pid).children(recursive=True)
-        finally:
-            user.kill()
-    assert servers
-    return servers
-
-
-def survivors(servers: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that have not ended after ten seconds, the unreaped not counted."""
-    _, alive = psutil.wait_procs(servers, timeout=10)
-    return [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
 def get(url: str, key: str) -> str | None:
@@ -142,14 +105,14 @@ def test_a_server_that_cannot_start_shows_its_log(
 
 @needs_linux
 def test_a_killed_user_takes_the_server_along(tmp_path: Path) -> None:
-    servers = kill_user_of_a_server(tmp_path)
+    servers = kill_user_of_a_server(OPENING, tmp_path)
     assert not survivors(servers)
     with redis(tmp_path) as url:
         assert get(url, "kept") == "42"
 
 
 def test_a_server_left_behind_is_stopped_first(tmp_path: Path) -> None:
-    servers = kill_user_of_a_server(tmp_path, "without-death-signal")
+    servers = kill_user_of_a_server(OPENING, tmp_path, "without-death-signal")
     with redis(tmp_path) as url:
         assert not survivors(servers)
         assert get(url, "kept") == "42"

@@ -27,7 +27,7 @@ def test_outputs_and_marker_go_and_going_twice_does_no_harm(root: Path) -> None:
     storage, request_id = FolderStorage(root), uuid4()
     before = everything(root)
     prefix = storage.prefix_for(request_id)
-    storage.create_marker(prefix)
+    storage.create_marker(prefix, uuid4())
     (root / str(request_id) / "sample_0.mp4").write_text("video")
     assert storage.remove(request_id, prefix)
     assert everything(root) == before

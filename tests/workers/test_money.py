@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db import leases, limits
+from db import keeping, leases, limits
 from db.engine import Database
 from db.records import NewRequest, Request
 from db.states import Status
@@ -16,6 +16,7 @@ from tests.db.rows import new_request, row
 from workers import following, providers, starting
 from workers.context import Context
 from workers.settings import SandboxOutcome, WorkerSettings
+from workers.starting import Step
 from workers.storage.folder import make as folder
 
 
@@ -102,3 +103,24 @@ def test_rl6_the_chain_keeps_to_the_settings(database: Database) -> None:
     context = context_of(database, SandboxOutcome.COMPLETED, daily_limit=9, monthly_quota=1)
     assert starting.admit(context, new_request()).is_allowed
     assert not starting.admit(context, new_request()).is_allowed
+
+
+@pytest.mark.parametrize("does_count", [True, False])
+def test_vd3_what_was_deleted_while_its_call_was_not_taken_is_not_paid_for_later(
+    database: Database, does_count: bool
+) -> None:
+    context = context_of(database, SandboxOutcome.COMPLETED, failed_requests_count=does_count)
+    new = new_request()
+    starting.admit(context, new)
+    with database.begin() as conn:
+        leases.claim(conn, new.id, new.id, lease=timedelta(seconds=1))
+        keeping.delete(conn, new.id, by="alice")
+        leases.release(conn, new.id, new.id, due_in=timedelta(0))
+    assert starting.start(context, new.id) is Step.STOPPED
+    request = row(database, new.id)
+    assert (request.error_code, request.billed, request.counted) == (
+        "cancelled",
+        False,
+        does_count,
+    )
+    assert not Path("videos", str(new.id)).exists()

@@ -20,8 +20,12 @@ class Storage(Protocol):
     def prefix_for(self, request_id: UUID) -> str:
         """The address under which the outputs of one request lie, and those of no other."""
 
-    def create_marker(self, prefix: str) -> bool:
-        """Leave a mark that the paid call is about to be made; False when there is one."""
+    def create_marker(self, prefix: str, claim: UUID) -> bool:
+        """Leave a mark that the holder of `claim` is about to make the paid call.
+
+        Of any number of claims one gets True. It gets True again as long as its mark is there, so
+        whoever met an error may ask once more and learn whether the mark was made all the same.
+        """
 
     def remove_marker(self, prefix: str) -> None:
         """Take the mark away, because the call was certainly not taken."""

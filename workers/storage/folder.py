@@ -22,14 +22,20 @@ class FolderStorage:
         """``file:///…/<id>/``."""
         return f"{(self._root / str(request_id)).as_uri()}/"
 
-    def create_marker(self, prefix: str) -> bool:
-        """Create the marker's file exclusively: of any number of callers, one gets True."""
+    def create_marker(self, prefix: str, claim: UUID) -> bool:
+        """Create the marker's file exclusively, with the claim in it, or read whose it is.
+
+        One that was made and not written, for the disk was full say, is nobody's.
+        """
         folder = path_of(prefix)
+        marker = folder / MARKER
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / MARKER).open("x").close()
-        except FileExistsError:
-            return False
+            try:
+                with marker.open("x") as file:
+                    file.write(str(claim))
+            except FileExistsError:
+                return marker.read_text() == str(claim)
         except OSError as error:
             raise StorageUnavailable(f"{folder} cannot be written: {error.strerror}") from error
         return True
