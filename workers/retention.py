@@ -24,9 +24,9 @@ from workers.storage import Storage
 
 log = structlog.get_logger(__name__)
 
-BATCH: Final = 200
+BATCH: Final = 100
 """Requests that go in one statement."""
-REST: Final = 1.0
+REST: Final = 2.0
 """After a batch, how many times as long as it took nothing is done, so that others get on."""
 SLICE: Final = 20.0
 """Seconds after which a task hands over to the next: its own time is bounded."""
