@@ -24,8 +24,9 @@ from workers.storage import Storage
 
 log = structlog.get_logger(__name__)
 
-BATCH: Final = 100
-"""Requests that go in one statement."""
+BATCH: Final = 25
+"""Requests that go in one statement: 10 ms for one who has to wait for a processor meanwhile. With
+200 the 99th percentile of an admission was 1.6 times that without a cleanup (two cores)."""
 REST: Final = 2.0
 """After a batch, how many times as long as it took nothing is done, so that others get on."""
 SLICE: Final = 20.0

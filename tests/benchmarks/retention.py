@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
@@ -35,6 +36,8 @@ TURN: Final = 10.0
 QUICK_TURN: Final = 2.0
 HEAD_START: Final = 1.0
 """Seconds that clients have to connect."""
+EVERY: Final = 3
+"""Turns with the cleanup for one without."""
 BOUND: Final = 1.5
 
 _EVENTS: Final = text(
@@ -70,8 +73,10 @@ def run(ground: Ground) -> list[Comparison]:
         with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
             # The first turn is for connections and plans.
             pool.submit(_clients, address, time.time() + HEAD_START, turn).result()
-            while not progress.is_finished:
-                for is_cleaning in (False, True):
+            for number in count():
+                if progress.is_finished:
+                    break
+                for is_cleaning in (False, True) if number % EVERY == 0 else (True,):
                     begins_at = time.time() + HEAD_START
                     job = pool.submit(_clients, address, begins_at, turn)
                     if is_cleaning:

@@ -29,6 +29,7 @@ from workers.app import app
 from workers.retention import BATCH
 
 DAYS = 30
+HALF = BATCH // 2
 c = video_requests.c
 
 
@@ -199,12 +200,12 @@ def test_re1_two_at_once_are_one_run(system: System) -> None:
 
 def test_re1_what_a_killed_worker_left_is_finished_by_the_next(make_system: MakeSystem) -> None:
     system = make_system(REQUEST_RETENTION_DAYS=DAYS)
-    old = put_old(system.database, 3 * BATCH + 50)
+    old = put_old(system.database, 3 * BATCH + HALF)
     young = put_old(system.database, 20, days=1)
     with_outputs(system, [*old, *young])
     worker = system.start_worker()
     # In the second batch: of it the outputs are gone when death comes, and the rows are not.
-    with held(system, old[BATCH + 50]) as outsider:
+    with held(system, old[BATCH + HALF]) as outsider:
         send_cleanup(system)
         [backend] = until(lambda: waits_for(outsider), what="the second batch waits")
         worker.kill()
@@ -215,14 +216,14 @@ def test_re1_what_a_killed_worker_left_is_finished_by_the_next(make_system: Make
     second = system.start_worker()
     send_cleanup(system)
     [line] = until(lambda: second.said("cleanup_finished"), what="the next run has ended")
-    assert line["deleted"] == 2 * BATCH + 50
+    assert line["deleted"] == 2 * BATCH + HALF
     assert ids_in(system.database) == folders(system) == {*young}
 
 
 def test_a_slice_hands_over_to_the_next(make_system: MakeSystem) -> None:
     system = make_system()
     for status in (Status.COMPLETED, Status.TIMEOUT):
-        put_old(system.database, BATCH + 50, status=status)
+        put_old(system.database, BATCH + HALF, status=status)
     run = retention.begin(system.database, timedelta(days=DAYS))
     slices = 0
     while not run.is_finished:
@@ -233,7 +234,7 @@ def test_a_slice_hands_over_to_the_next(make_system: MakeSystem) -> None:
         )
         assert done is not None
         run, slices = done, slices + 1
-    assert (run.deleted, run.kept) == (2 * BATCH + 100, 0)
+    assert (run.deleted, run.kept) == (2 * (BATCH + HALF), 0)
     # Two batches of completed, one of failed, two of timed out.
     assert slices == 5
     assert not ids_in(system.database)
