@@ -16,9 +16,9 @@ COPY workers workers
 ARG EXTRAS=[demo]
 RUN pip install --no-cache-dir ".${EXTRAS}" \
  && useradd --create-home --uid 1000 video-bot \
- && install --directory --owner video-bot /videos
+ && install --directory --owner video-bot /videos /flower
 
 USER video-bot
-ENV OUTPUT_DIR=/videos
+ENV OUTPUT_DIR=/videos FLOWER_DB=/flower/state
 ENTRYPOINT ["video-bot"]
 CMD ["--help"]

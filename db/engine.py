@@ -46,7 +46,7 @@ class _Connection(extensions.connection):
     answer_timeout = ANSWER_TIMEOUT.total_seconds()
 
 
-def _wait(connection: Any) -> None:
+def wait(connection: Any) -> None:
     """Let libpq wait for its socket, but not for ever. psycopg2 discards the connection then."""
     deadline = time.monotonic() + getattr(
         connection, "answer_timeout", ANSWER_TIMEOUT.total_seconds()
@@ -77,7 +77,7 @@ class Database:
             pass
 
         Patient.answer_timeout = answer_timeout.total_seconds()
-        extensions.set_wait_callback(_wait)
+        extensions.set_wait_callback(wait)
         self._max_connections = settings.database_max_connections
         self._url = settings.url
         self._engine = create_engine(
@@ -131,20 +131,28 @@ class Database:
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
-            yield
+            with translated():
+                yield
         except sa.TimeoutError:
             log.warning("database_pool_exhausted", max_connections=self._max_connections)
             raise PoolExhausted(
                 f"All {self._max_connections} database connections of this process are in use and "
                 f"none came free in {POOL_WAIT.seconds} s; DATABASE_MAX_CONNECTIONS sets how many"
             ) from None
-        except (sa.OperationalError, sa.InterfaceError, sa.InternalError) as error:
-            # Among the last are a server that became read-only, as at every failover.
-            raise DatabaseUnavailable(_first_line(error)) from error
-        except sa.DBAPIError as error:
-            kind = NotMigrated if isinstance(error.orig, _MISSING) else DatabaseError
-            # The rest of it quotes the statement or the row, and with them the prompt (LG2).
-            raise kind(_first_line(error)) from None
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Make the driver's errors ours: DatabaseUnavailable, NotMigrated, or a bare DatabaseError."""
+    try:
+        yield
+    except (sa.OperationalError, sa.InterfaceError, sa.InternalError) as error:
+        # Among the last are a server that became read-only, as at every failover.
+        raise DatabaseUnavailable(_first_line(error)) from error
+    except sa.DBAPIError as error:
+        kind = NotMigrated if isinstance(error.orig, _MISSING) else DatabaseError
+        # The rest of it quotes the statement or the row, and with them the prompt (LG2).
+        raise kind(_first_line(error)) from None
 
 
 def connect_at_startup(settings: DatabaseSettings) -> Database:

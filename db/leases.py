@@ -9,7 +9,18 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Interval, Uuid, func, literal, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Interval,
+    Uuid,
+    and_,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from db.records import Due, Request
@@ -100,7 +111,8 @@ def park(conn: Connection, delays: Mapping[UUID, timedelta], *, is_progress: boo
 def take_due(conn: Connection, *, limit: int, lease: timedelta) -> list[Due]:
     """Up to `limit` requests whose time has come, the longest due first.
 
-    Nobody else gets them for the length of `lease`; rows that another sweep holds are passed.
+    Nobody else gets them for the length of `lease`; rows that another sweep holds are passed. It
+    counts as a rescue of what is followed where the last attempt came to nothing.
     """
     due = (
         select(c.id)
@@ -113,7 +125,10 @@ def take_due(conn: Connection, *, limit: int, lease: timedelta) -> list[Due]:
     rows = conn.execute(
         update(video_requests)
         .where(c.id == due.c.id)
-        .values(due_at=func.now() + lease)
+        .values(
+            due_at=func.now() + lease,
+            rescues=c.rescues + and_(_IS_FOLLOWED, c.attempts > 0).cast(Integer),
+        )
         .returning(c.id, c.status, c.claim.is_not(None).label("is_claimed"), c.attempts)
     )
     return [Due(row.id, Status(row.status), row.is_claimed, row.attempts) for row in rows]

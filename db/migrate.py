@@ -88,6 +88,11 @@ def status(url: URL | str, *, folder: Path = FOLDER) -> MigrationStatus:
         return _status(conn, migrations(folder))
 
 
+def pending(conn: connection) -> tuple[str, ...]:
+    """What is pending, asked on a connection of the caller's, who meets the driver's errors."""
+    return _status(conn, migrations()).pending
+
+
 def migrate(
     url: URL | str, write: Write, *, folder: Path = FOLDER, wait: timedelta = LOCK_WAIT
 ) -> None:

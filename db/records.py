@@ -96,6 +96,7 @@ class Request:
     archived_at: datetime | None
     deleted_at: datetime | None
     forgotten_at: datetime | None
+    rescues: int
 
     def remixed(
         self, new_id: UUID, prompt: str, *, user_id: str, guild_id: str, channel_id: str

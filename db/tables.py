@@ -60,6 +60,7 @@ video_requests = Table(
     Column("archived_at", DateTime(timezone=True)),
     Column("deleted_at", DateTime(timezone=True)),
     Column("forgotten_at", DateTime(timezone=True)),
+    Column("rescues", Integer, nullable=False, server_default=text("0")),
     CheckConstraint("duration_seconds IN (4, 6, 8)"),
     CheckConstraint("aspect_ratio IN ('16:9', '9:16')"),
     CheckConstraint("resolution IN ('720p', '1080p')"),
@@ -176,7 +177,11 @@ budget_spending = Table(
     Column("period_start", DateTime(timezone=True), primary_key=True),
     Column("spent_usd", Numeric(12, 4), nullable=False),
 )
-Index("idx_budget_spending_period", budget_spending.c.period_start)
+Index(
+    "idx_budget_spending_period",
+    budget_spending.c.period,
+    budget_spending.c.period_start,
+)
 
 schema_migrations = Table(
     "schema_migrations",

@@ -29,6 +29,11 @@ SDKS = {
     "psycopg2": ["db/"],
     "rich": ["bot/cli/"],
     "click": ["bot/cli/"],
+    "fastapi": ["bot/web/"],
+    "uvicorn": ["bot/web/"],
+    "prometheus_client": ["bot/web/"],
+    "flower": ["bot/cli/flower.py"],
+    "tornado": ["bot/cli/flower.py"],
 }
 """Where each library may be imported: by the process that uses it, and by no other."""
 

@@ -26,6 +26,7 @@ from workers.settings import SandboxOutcome
 
 ROOT = Path(__file__).parents[1]
 REQUIRED = object()
+UNSET = "(unset)"
 DOCUMENTS = sorted(
     path
     for path in ROOT.rglob("*.rst")
@@ -46,12 +47,17 @@ def settings() -> dict[str, Any]:
                 continue
             for name, field in each.model_fields.items():
                 is_required = field.default is PydanticUndefined
-                found[name.upper()] = REQUIRED if is_required else shown(field.default)
+                default = REQUIRED if is_required else shown(field.default)
+                known = found.get(name.upper(), default)
+                # Each process that listens has a PORT of its own.
+                found[name.upper()] = default if default == known else f"{default} or {known}"
     return found
 
 
 def shown(default: Any) -> str:
     """A default as one would write it."""
+    if default is None:
+        return UNSET
     if isinstance(default, bool):
         return str(default).lower()
     return str(getattr(default, "get_secret_value", lambda: default)())
@@ -77,7 +83,7 @@ def test_the_example_names_every_variable_with_its_default() -> None:
     for name, value, is_set in example():
         assert is_set == (SETTINGS[name] is REQUIRED), name
         if not is_set:
-            assert value == SETTINGS[name], name
+            assert value in SETTINGS[name].replace(UNSET, "").split(" or "), name
 
 
 def test_the_example_works_as_it_is(tmp_path: Path) -> None:
@@ -87,6 +93,7 @@ def test_the_example_works_as_it_is(tmp_path: Path) -> None:
         workers.settings.WorkerSettings,
         workers.settings.LogSettings,
         bot.settings.FlowerSettings,
+        bot.settings.WebSettings,
     )
 
 

@@ -10,8 +10,10 @@ import click
 
 from bot.cli import (
     INTERRUPTED,
+    cleanup,
     database,
     demo,
+    flower,
     interruptions,
     keeping,
     limits,
@@ -84,12 +86,14 @@ cli.add_command(reading.show)
 cli.add_command(reading.events)
 cli.add_command(keeping.archive)
 cli.add_command(keeping.delete)
+cli.add_command(cleanup.cleanup)
 cli.add_command(stats.stats)
 cli.add_command(limits.limits)
 cli.add_command(database.db)
 cli.add_command(processes.worker)
 cli.add_command(processes.beat)
-cli.add_command(processes.flower)
+cli.add_command(flower.flower)
+cli.add_command(processes.web)
 
 
 def run() -> int:

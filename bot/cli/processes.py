@@ -1,10 +1,16 @@
 """The long-running processes, each to be started by hand, by ``up`` or by a platform."""
 
+import errno
 import os
+import socket
+from typing import TYPE_CHECKING
 
 import click
 
 from bot.cli.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from db.settings import Settings
 
 
 @click.command()
@@ -46,32 +52,42 @@ def beat() -> None:
 
 @click.command()
 @click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
-def flower(address: str) -> None:
-    """Run Flower, where operators watch the tasks.
+def web(address: str) -> None:
+    """Run the web process: health, and metrics for Prometheus.
 
-    It listens on PORT (5555) and asks for the password in FLOWER_BASIC_AUTH (user:password).
+    It listens on PORT (8080). Only this machine sees /metrics, unless METRICS_TOKEN says what
+    others have to send.
     """
-    from bot.settings import FlowerSettings
-    from db.processes import is_free
-    from db.settings import read, require
-    from workers.app import app
-    from workers.settings import LogSettings, WorkerSettings
+    from bot.settings import WebSettings
+    from db.settings import DatabaseSettings, read
 
-    require(FlowerSettings, WorkerSettings, LogSettings)
-    settings = read(FlowerSettings)
-    if not is_free(settings.port):
-        raise CommandFailed(f"Port {settings.port} is in use; PORT names another for Flower")
-    password = settings.flower_basic_auth.get_secret_value()
-    # These arguments are Flower's own: they never show in the list of processes.
-    options = [f"--basic-auth={password}", f"--port={settings.port}", f"--address={address}"]
-    app.start(["--quiet", "flower", *options])
+    _prepare(WebSettings)
+
+    from bot.web import serving
+
+    settings = read(WebSettings)
+    with _listener(address, settings.port) as listener:
+        serving.serve(serving.application(read(DatabaseSettings), settings), listener)
 
 
-def _prepare() -> None:
+def _listener(address: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises CommandFailed."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        return socket.create_server((address, port), family=family, backlog=1024)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            reason = f"Port {port} is in use; PORT names another for the web process"
+        else:
+            reason = f"Cannot listen on {address}, port {port}: {error.strerror}"
+        raise CommandFailed(reason) from None
+
+
+def _prepare(*more: "type[Settings]") -> None:
     """Name everything that is missing or wrong before anything starts, and log as we do."""
     from db.settings import DatabaseSettings, read, require
     from workers.logs import configure
     from workers.settings import LogSettings, WorkerSettings
 
-    require(DatabaseSettings, WorkerSettings, LogSettings)
+    require(DatabaseSettings, WorkerSettings, LogSettings, *more)
     configure(read(LogSettings))

@@ -14,7 +14,7 @@ import click
 
 from bot.cli.errors import CommandFailed
 
-COLOURS: Final = {"worker": "cyan", "beat": "magenta", "flower": "yellow"}
+COLOURS: Final = {"worker": "cyan", "beat": "magenta", "flower": "yellow", "web": "green"}
 """The processes, in the order in which they start."""
 LOOK_EVERY: Final = 0.2
 """Seconds."""
@@ -30,50 +30,69 @@ def up(folder: Path | None) -> None:
     """Run the whole system on this machine, until Ctrl-C.
 
     It brings PostgreSQL and Redis of its own, unless DATABASE_URL or REDIS_URL say where they
-    are, migrates the database, and runs a worker, beat and Flower. Requests and videos are
-    there again the next time.
+    are, migrates the database, and runs a worker, beat, Flower (on PORT, if that is set) and
+    the web process. Requests and videos are there again the next time.
     """
     from bot.cli import local
-    from bot.settings import FlowerSettings, GivenSettings
+    from bot.settings import FlowerSettings, GivenSettings, WebSettings
     from db.settings import DatabaseSettings, read, require
     from workers.settings import LogSettings, WorkerSettings
 
     given = read(GivenSettings).variables()
     brought = {"DATABASE_URL", "FLOWER_BASIC_AUTH"}.difference(given)
-    require(DatabaseSettings, FlowerSettings, WorkerSettings, LogSettings, brought=brought)
+    needed = (DatabaseSettings, FlowerSettings, WebSettings, WorkerSettings, LogSettings)
+    require(*needed, brought=brought)
     with ExitStack() as stack:
         wanted = folder or local.home() / "up"
         place = stack.enter_context(local.free_folder(wanted, report=_say))
         _say(f"Everything is kept in {place}")
         servers = stack.enter_context(local.servers(place, given, report=_say))
-        environment = {**servers, **_flower(given)}
+        environment = {**servers, **_flower(place, given)}
         if sys.stdout.isatty():
             environment.setdefault("LOG_FORMAT", "console")
+        own = {"web": {"PORT": _web_port(environment)}}
         children = {
-            name: stack.enter_context(local.process(name, environment, stdout=PIPE, stderr=PIPE))
+            name: stack.enter_context(
+                local.process(name, {**environment, **own.get(name, {})}, stdout=PIPE, stderr=PIPE)
+            )
             for name in COLOURS
         }
         for name, child in children.items():
             for stream in (child.stdout, child.stderr):
                 threading.Thread(target=_repeat, args=(name, stream), daemon=True).start()
-        _tell_addresses(environment, given)
+        _tell_addresses(environment, given, web_port=own["web"]["PORT"])
         stack.callback(_say, "Stopping")
         _watch(children)
 
 
-def _flower(given: Mapping[str, str]) -> dict[str, str]:
-    """Where Flower listens, and a password for this run unless there is one."""
+def _flower(place: Path, given: Mapping[str, str]) -> dict[str, str]:
+    """Where Flower listens and keeps its state, and a password for this run unless there is one."""
     from db.processes import free_port, is_free
 
     port = 5555 if is_free(5555) else free_port()
     password = secrets.token_urlsafe(12)
-    return {"PORT": str(port), "FLOWER_BASIC_AUTH": f"admin:{password}", **given}
+    state = str(place / "flower" / "state")
+    own = {"PORT": str(port), "FLOWER_BASIC_AUTH": f"admin:{password}", "FLOWER_DB": state}
+    return {**own, **given}
 
 
-def _tell_addresses(environment: Mapping[str, str], given: Mapping[str, str]) -> None:
+def _web_port(environment: Mapping[str, str]) -> str:
+    """Where the web process listens: one PORT cannot be two processes'."""
+    from db.processes import free_port, is_free
+
+    usual = 8080
+    return str(usual if is_free(usual) and environment["PORT"] != str(usual) else free_port())
+
+
+def _tell_addresses(
+    environment: Mapping[str, str], given: Mapping[str, str], *, web_port: str
+) -> None:
     user, _, password = environment["FLOWER_BASIC_AUTH"].partition(":")
     shown = "as in FLOWER_BASIC_AUTH" if "FLOWER_BASIC_AUTH" in given else password
-    _say(f"Flower:  http://127.0.0.1:{environment['PORT']}  user {user}, password {shown}")
+    path = environment.get("FLOWER_URL_PREFIX", "").strip("/")
+    flower = f"http://127.0.0.1:{environment['PORT']}{path and f'/{path}/'}"
+    _say(f"Flower:  {flower}  user {user}, password {shown}")
+    _say(f"Health:  http://127.0.0.1:{web_port}/health/ready, and /metrics")
     _say("From another terminal, ask for a video with")
     for name in ("DATABASE_URL", "REDIS_URL"):
         if name not in given:

@@ -44,7 +44,9 @@ def commands() -> list[str]:
 
 def test_both_files_start_the_same_processes() -> None:
     services = {name for name, each in compose()["services"].items() if "build" in each}
-    assert {*procfile()} - {"release"} == services - {"migrate"} == {"worker", "beat", "flower"}
+    assert (
+        {*procfile()} - {"release"} == services - {"migrate"} == {"worker", "beat", "flower", "web"}
+    )
     assert procfile()["release"] == "video-bot db migrate"
     assert compose()["services"]["migrate"]["command"] == ["db", "migrate"]
 
@@ -71,6 +73,7 @@ def test_every_command_runs(
             "DATABASE_URL": database_url,
             "REDIS_URL": new_broker(),
             "FLOWER_BASIC_AUTH": "operator:password",
+            "FLOWER_DB": str(tmp_path / "flower"),
             "PORT": port,
             "OUTPUT_DIR": str(tmp_path / "videos"),
         }
@@ -82,6 +85,8 @@ def test_every_command_runs(
         with started(argv=argv, env=env) as running:
             if arguments[0] == "flower":
                 until(lambda: is_closed_to_strangers(port), "Flower answering")
+            elif arguments[0] == "web":
+                until(lambda: is_ready(port), "The web process being ready")
             else:
                 running.wait_for(SIGNS[arguments[0]])
             running.process.terminate()
@@ -95,6 +100,15 @@ def is_closed_to_strangers(port: str) -> bool:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code == 401
+    return False
+
+
+def is_ready(port: str) -> bool:
+    with (
+        suppress(urllib.error.URLError),
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=20) as answer,
+    ):
+        return bool(answer.status == 200)
     return False
 
 
@@ -130,7 +144,7 @@ def test_nothing_is_open_to_the_network() -> None:
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-@pytest.mark.parametrize("name", ["worker", "beat", "flower"])
+@pytest.mark.parametrize("name", ["worker", "beat", "flower", "web"])
 def test_each_process_waits_for_what_it_needs(name: str) -> None:
     services = compose()["services"]
     service = services[name]
@@ -156,6 +170,16 @@ def test_each_process_waits_for_what_it_needs(name: str) -> None:
     # Nothing is killed that is still ending its tasks.
     assert int(service["stop_grace_period"].removesuffix("s")) >= local.SHUTDOWN
     assert app.conf.worker_soft_shutdown_timeout < local.SHUTDOWN
+
+
+def test_flower_keeps_its_state_on_a_volume() -> None:
+    flower = compose()["services"]["flower"]
+    folder = Path(flower["environment"]["FLOWER_DB"]).parent
+    assert f"flower:{folder}" in flower["volumes"]
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    # A volume is made as the image has it there.
+    assert re.search(rf"install .*--owner video-bot .*{folder}$", dockerfile, re.MULTILINE)
+    assert flower["environment"]["FLOWER_DB"] in dockerfile
 
 
 def test_every_volume_is_declared() -> None:

@@ -13,14 +13,16 @@ from bot.cli.commands import cli
 from tests.bot.running import run
 
 #: Those that the main job cannot do without.
-COMMANDS = {"demo", "up", "worker", "beat", "flower", "submit", "db"}
+COMMANDS = {"demo", "up", "worker", "beat", "flower", "web", "submit", "db"}
 #: Whose import takes a tenth of a second or more, or is for one process alone.
 HEAVY = {
     "aiohttp",
     "celery",
+    "fastapi",
     "flower",
     "google",
     "kombu",
+    "prometheus_client",
     "nextcord",
     "psycopg2",
     "pydantic",
@@ -28,6 +30,8 @@ HEAVY = {
     "rich",
     "sqlalchemy",
     "structlog",
+    "tornado",
+    "uvicorn",
 }
 
 

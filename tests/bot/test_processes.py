@@ -29,6 +29,7 @@ STARTS = {
     "worker": [*COMMAND, "worker"],
     "beat": [*COMMAND, "beat"],
     "celery worker": [*CELERY, "worker"],
+    "web": [*COMMAND, "web"],
 }
 AT_ONCE = 5.0
 """Seconds, of which nearly all are Python's imports on a busy machine."""
@@ -114,6 +115,15 @@ def test_flower_names_what_it_needs() -> None:
     ]
 
 
+def test_the_web_process_names_what_it_needs() -> None:
+    wrong = {"PORT": "http", "METRICS_TOKEN": SECRET}
+    assert refused(STARTS["web"], wrong) == [
+        "DATABASE_URL environment variable is required",
+        "METRICS_TOKEN must have 16 characters or more",
+        "PORT must be a whole number from 1 to 65535",
+    ]
+
+
 def test_settings_come_from_a_file_too_and_the_environment_wins(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("DATABASE_URL=mysql://file\nDAILY_LIMIT=none\nLOG_LEVEL=loud\n")
     said = refused(STARTS["worker"], {"DAILY_LIMIT": "5"})
@@ -135,14 +145,20 @@ def test_it_stops_in_order(
             "DATABASE_URL": database_url,
             "REDIS_URL": new_broker(),
             "FLOWER_BASIC_AUTH": f"operator:{SECRET}",
+            "FLOWER_DB": str(folder / "flower"),
             "PORT": port,
             "OUTPUT_DIR": str(folder),
         }
-        commands = ("worker", "beat", "flower")
-        running = {name: stack.enter_context(started(name, env=env)) for name in commands}
+        commands = ("worker", "beat", "flower", "web")
+        own = {"web": {"PORT": str(free_port())}}
+        running = {
+            name: stack.enter_context(started(name, env=env | own.get(name, {})))
+            for name in commands
+        }
         running["worker"].wait_for(r" ready\.")
         running["beat"].wait_for(r"beat: Starting")
         until(lambda: answers(port), "Flower answering")
+        running["web"].wait_for("Started server process")
         statuses = {name: each.end(way) for name, each in running.items()}
         output = {name: each.output for name, each in running.items()}
     assert statuses == dict.fromkeys(commands, 0), output

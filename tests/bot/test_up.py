@@ -1,6 +1,7 @@
 """``video-bot up``: the whole system kept running, on its own servers or on given ones."""
 
 import base64
+import json
 import re
 import signal
 import time
@@ -94,6 +95,11 @@ def alone(place: Path) -> Story:
         story.submitted = result.stdout
         story.ended = await_end(exports["DATABASE_URL"], request_id)
         until(lambda: ask(port, "/healthcheck")[0], "Flower listening")
+        health = running.wait_for(r"Health:  http://127\.0\.0\.1:(\d+)(/health/ready),")
+        story.answers["health"] = until(
+            lambda: found if (found := ask(health[1], health[2]))[0] else None,
+            "The web process listening",
+        )
         for name, given in {"nobody": None, "stranger": "admin:guess", "operator": login}.items():
             for path in ("/", "/api/tasks"):
                 story.answers[f"{name} {path}"] = ask(port, path, given)
@@ -116,8 +122,8 @@ def test_it_tells_where_everything_is(alone: Story) -> None:
 
 def test_every_line_carries_the_name_of_its_process(alone: Story) -> None:
     names = {line.partition("|")[0].strip() for line in alone.lines}
-    assert names == {"up", "worker", "beat", "flower"}
-    for name in ("worker", "beat"):
+    assert names == {"up", "worker", "beat", "flower", "web"}
+    for name in ("worker", "beat", "web"):
         assert any(re.match(rf'{name:<7}\| {{.*"event"', line) for line in alone.lines)
 
 
@@ -130,8 +136,14 @@ def test_a_request_from_another_terminal_becomes_a_video(alone: Story) -> None:
     assert video.stat().st_size > 10_000
 
 
+def test_the_web_process_tells_that_all_is_well(alone: Story) -> None:
+    status, text = alone.answers["health"]
+    assert (status, json.loads(text)["status"]) == (200, "ok")
+
+
 def test_flower_asks_for_the_password(alone: Story) -> None:
-    assert {path: status for path, (status, _) in alone.answers.items()} == {
+    answers = {path: status for path, (status, _) in alone.answers.items() if path != "health"}
+    assert answers == {
         "nobody /": 401,
         "nobody /api/tasks": 401,
         "stranger /": 401,

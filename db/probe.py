@@ -1,0 +1,84 @@
+"""Access to Postgres for those who must have an answer soon, however it stands (HT1).
+
+A probe queues behind nobody: it takes no connection of a pool, but one of its own, each time.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import timedelta
+from typing import Any, Final
+
+import psycopg2
+from psycopg2 import extensions
+from sqlalchemy import Connection, NullPool, create_engine, text
+
+from db import migrate
+from db.engine import translated, wait
+from db.errors import DatabaseUnavailable
+from db.settings import DatabaseSettings
+
+STATEMENT_TIMEOUT_MS: Final = 1000
+
+_deadline: Final[ContextVar[float]] = ContextVar("deadline")
+
+
+class _Hasty(extensions.connection):
+    """A libpq connection that waits until the deadline of its probe, and no longer."""
+
+    @property
+    def answer_timeout(self) -> float:
+        """Seconds left."""
+        return _deadline.get() - time.monotonic()
+
+
+class Probe:
+    """Where to ask. It holds no connection."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        extensions.set_wait_callback(wait)
+        engine = create_engine(
+            settings.url,
+            poolclass=NullPool,
+            hide_parameters=True,
+            connect_args={
+                "connection_factory": _Hasty,
+                "application_name": f"video-bot {os.getpid()} probe",
+                # What nobody waits for any more is not to go on.
+                "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
+            },
+        )
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def connect(self, within: timedelta) -> Iterator[Connection]:
+        """A connection whose opening, and every statement of the block, end `within` this time.
+
+        Only the look-up of the server's name is not bounded. Each statement stands for itself.
+        Raises DatabaseUnavailable, or a bare DatabaseError where Postgres refuses a statement.
+        """
+        before = _deadline.set(time.monotonic() + within.total_seconds())
+        try:
+            with translated(), self._engine.connect() as connection:
+                yield connection
+        finally:
+            _deadline.reset(before)
+
+
+def ping(conn: Connection) -> None:
+    """Have Postgres answer."""
+    conn.execute(text("SELECT 1"))
+
+
+def pending_migrations(conn: Connection) -> tuple[str, ...]:
+    """The migrations that this program knows and the database lacks.
+
+    Raises DatabaseUnavailable where Postgres does not say.
+    """
+    raw: Any = conn.connection.driver_connection
+    try:
+        return migrate.pending(raw)
+    except psycopg2.Error as error:
+        raise DatabaseUnavailable(str(error).strip()) from None

@@ -1,0 +1,1 @@
+"""Tests of the whole: real processes against doubles of the services they speak to."""

@@ -1,0 +1,1 @@
+"""The REST API: what every request goes through, and the routes."""

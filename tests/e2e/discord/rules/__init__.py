@@ -1,0 +1,1 @@
+"""The documented limits of what an application may send, as data."""

@@ -1,0 +1,55 @@
+"""How the broker stands, for those who must have an answer soon: nothing here waits or tries again.
+
+What is asked is asked on a connection of its own, made as the Celery application makes its own.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from workers.app import app
+from workers.chain import BrokerUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Messages on the broker, sweeps included."""
+
+    #: Those that no worker has taken, by queue.
+    waiting: dict[str, int]
+    #: Those that a worker has taken and not acknowledged.
+    held: int
+
+
+def ping(*, patience: float) -> None:
+    """Have Redis answer.
+
+    Connecting and every answer may take `patience` seconds each. Raises BrokerUnavailable.
+    """
+    with _channel(patience) as channel:
+        channel.client.ping()
+
+
+def depth(*, patience: float) -> Depth:
+    """Count the messages; otherwise as :func:`ping`."""
+    names = [queue.name for queue in app.conf.task_queues]
+    with _channel(patience) as channel, channel.client.pipeline(transaction=True) as pipe:
+        for name in names:
+            pipe.llen(name)
+        pipe.hlen(channel.unacked_key)
+        *waiting, held = pipe.execute()
+    return Depth(dict(zip(names, waiting, strict=True)), held)
+
+
+@contextmanager
+def _channel(patience: float) -> Iterator[Any]:
+    timeouts = {"socket_connect_timeout": patience, "socket_timeout": patience}
+    connection: Any = app.connection_for_read(transport_options=timeouts)
+    with connection:
+        try:
+            # By way of the connection itself, kombu would try again and again.
+            transport = connection.transport
+            yield transport.create_channel(transport)
+        except (*connection.connection_errors, *connection.channel_errors) as error:
+            raise BrokerUnavailable(f"Redis did not answer: {error}") from error
