@@ -32,8 +32,6 @@ DOCUMENTS = sorted(
     for path in ROOT.rglob("*.rst")
     if not any(part.startswith(".") or part == "build" for part in path.relative_to(ROOT).parts)
 )
-#: The documents tell of the web process and of retention, which come by other branches.
-IS_WHOLE = (ROOT / "bot" / "web").is_dir() and (ROOT / "workers" / "retention.py").is_file()
 
 
 def settings() -> dict[str, Any]:
@@ -222,7 +220,7 @@ def test_documents_are_well_formed_and_their_links_lead_somewhere(path: Path) ->
     for reference in doctree(path).findall(nodes.reference):
         uri = reference.get("refuri", "")
         if uri and "://" not in uri and not uri.startswith("mailto:"):
-            assert (path.parent / uri.partition("#")[0]).exists() or not IS_WHOLE, uri
+            assert (path.parent / uri.partition("#")[0]).exists(), uri
 
 
 def test_the_map_of_the_readme_names_the_rooms() -> None:

@@ -20,10 +20,8 @@ import workers.settings
 from bot.cli.commands import cli
 from db import engine, slow_queries
 from db.settings import Settings
-from tests.test_documents import DOCUMENTS, IS_WHOLE, ROOT, SETTINGS, doctree, table
+from tests.test_documents import DOCUMENTS, ROOT, SETTINGS, doctree, table
 from workers import app, following, sweeper
-
-pytestmark = pytest.mark.skipif(not IS_WHOLE, reason="web and retention are not merged yet")
 
 LEVELS = {"debug", "info", "warning", "error", "exception"}
 FOREIGN_VARIABLES = {

@@ -16,10 +16,8 @@ from db.events import EventType
 from db.records import NewRequest
 from db.standing import Budget, Outcome, Period, Scope
 from db.tables import metadata
-from tests.test_documents import IS_WHOLE, ROOT, doctree
+from tests.test_documents import ROOT, doctree
 from tests.test_operating_documents import DB, literals, rows, section
-
-pytestmark = pytest.mark.skipif(not IS_WHOLE, reason="web and retention are not merged yet")
 
 
 def tables() -> dict[str, list[list[nodes.entry]]]:
