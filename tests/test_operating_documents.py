@@ -21,7 +21,7 @@ from bot.cli.commands import cli
 from db import engine, slow_queries
 from db.settings import Settings
 from tests.test_documents import DOCUMENTS, ROOT, SETTINGS, doctree, table
-from workers import app, following, sweeper
+from workers import app, following, retention, schedule, sweeper
 
 LEVELS = {"debug", "info", "warning", "error", "exception"}
 FOREIGN_VARIABLES = {
@@ -305,8 +305,13 @@ def test_figures_are_those_of_the_code() -> None:
         (round(conf.worker_soft_shutdown_timeout), "waits at most {} s"),
         (conf.worker_prefetch_multiplier, "``worker_prefetch_multiplier`` {}"),
         (sweeper.BATCH, "up to {} requests"),
+        (retention.BATCH, "in batches of {}"),
+        (round(retention.REST), "{} times as long as the batch took"),
+        (round(retention.SLICE), "after {} s it hands over"),
     ):
         assert words.format(figure) in of_workers, words
+    assert "30 3 * * *" in repr(schedule.CLEAN_UP_AT)
+    assert "every day at 03:30 UTC" in of_workers
     assert following.THREADS == 8
     assert "eight at a time" in of_workers
     for seconds, words in (
