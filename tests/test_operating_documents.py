@@ -365,7 +365,13 @@ def test_the_shell_understands_the_examples() -> None:
 
 
 def test_compose_passes_on_what_the_document_says_it_does() -> None:
-    given = {*re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text())}
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     part = section(WORKERS, "Deploying on Compose").astext()
     assert "REQUEST_RETENTION_DAYS" in part
-    assert not given & {"REQUEST_RETENTION_DAYS", "DAILY_LIMIT"}
+    for name, service in services.items():
+        if "build" in service:
+            assert service["env_file"] == [{"path": ".env", "required": False}], name
+            assert not {"REQUEST_RETENTION_DAYS", "DAILY_LIMIT"} & {*service["environment"]}
+    # One variable of two processes.
+    assert services["flower"]["environment"]["PORT"] == 5555
+    assert services["web"]["environment"]["PORT"] == 8080
