@@ -53,6 +53,8 @@ def settings() -> dict[str, Any]:
 
 def shown(default: Any) -> str:
     """A default as one would write it."""
+    if default is None:
+        return ""
     if isinstance(default, bool):
         return str(default).lower()
     return str(getattr(default, "get_secret_value", lambda: default)())
@@ -86,6 +88,7 @@ def test_the_example_works_as_it_is(tmp_path: Path) -> None:
     db.settings.require(
         db.settings.DatabaseSettings,
         workers.settings.WorkerSettings,
+        workers.settings.DiscordSettings,
         workers.settings.LogSettings,
         bot.settings.FlowerSettings,
         bot.settings.WebSettings,

@@ -4,6 +4,8 @@ A link that has to stop raises Ignore, which ends the chain without calling it a
 Postgres is away a task is retried; its chain and its headers stay with it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -15,13 +17,18 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from db.errors import DatabaseError, DatabaseUnavailable
 from db.validation import InvalidRequest
-from workers import chain, following, starting, sweeper
+from workers import chain, delivering, following, starting, sweeper, words
 from workers.app import app
 from workers.chain import BrokerUnavailable
 from workers.context import context
+from workers.discord import DiscordError
 from workers.starting import Step
 
 log = structlog.get_logger(__name__)
+
+
+class DeliveryBroken(Exception):
+    """A delivery failed as none should. The message holds no secret."""
 
 
 class RequestTask(Task[Any, Any]):
@@ -53,11 +60,17 @@ class RequestTask(Task[Any, Any]):
 )
 def create_request(self: RequestTask, request_id: str) -> None:
     """(nothing) → ``pending``, unless a limit is reached or the request cannot be taken on."""
+    new = chain.received(self.request.headers)
+    reply_to = chain.received_reply(self.request.headers)
     try:
-        admission = starting.admit(context(), chain.received(self.request.headers))
+        admission = starting.admit(context(), new, reply_to=reply_to)
     except InvalidRequest as error:
         log.warning("request_invalid", request_id=request_id, reason=str(error))
+        chain.refuse(new, str(error), reply_to=reply_to)
         raise Ignore from None
+    if admission.refused_by is not None:
+        price = context().provider.price(new)
+        chain.refuse(new, words.refusal(admission.refused_by, price), reply_to=reply_to)
     if not admission.is_allowed:
         raise Ignore
 
@@ -87,6 +100,42 @@ def poll_operations(request_ids: list[str]) -> None:
     expires_at = datetime.now(UTC) + context().settings.rescue_after
     for request_id in following.follow(context(), [UUID(text) for text in request_ids]):
         chain.resume(request_id, at="finalize", expires_at=expires_at)
+
+
+@app.task(bind=True, base=RequestTask, name="deliver")
+def deliver(self: RequestTask, request_id: str) -> None:
+    """Deliver the answer to a request that has ended; never two at once."""
+    with _secrets_kept():
+        # The same id when the message comes again because this process has died.
+        delivering.deliver(context(), UUID(request_id), UUID(self.request.id))
+
+
+@app.task(
+    bind=True,
+    base=RequestTask,
+    name="deliver_refusal",
+    autoretry_for=(DiscordError,),
+    max_retries=8,
+)
+def deliver_refusal(self: RequestTask, request_id: str) -> None:
+    """Tell why a request was not taken on. There is no row that would remember it."""
+    del request_id
+    headers = self.request.headers
+    new, reply_to = chain.received(headers), chain.received_reply(headers)
+    with _secrets_kept():
+        delivering.refuse(context(), new, reply_to, chain.received_refusal(headers))
+
+
+@contextmanager
+def _secrets_kept() -> Iterator[None]:
+    """Whatever goes wrong, what is raised says nothing of what was being sent, or where to."""
+    try:
+        yield
+    except (DatabaseError, BrokerUnavailable, DiscordError):
+        raise
+    except Exception as error:  # noqa: BLE001 -- its own words may have the token
+        kind = type(error).__name__
+        raise DeliveryBroken(f"Unexpected in a delivery: {kind}") from None
 
 
 @app.task(base=RequestTask, name="sweep", acks_late=False, send_events=False, autoretry_for=())
