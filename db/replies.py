@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, func, literal, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.records import Experience, ReplyTo
@@ -68,8 +68,8 @@ def begin_telling(
 ) -> dict[UUID, ReplyTo]:
     """Those of the requests whose progress is to be told now, with their tokens.
 
-    That is when the status has changed since the last time, or `every` has passed. Who tells has
-    `at_most` to do it in. Of those that have ended nothing is told.
+    That is when the status has changed since the last time, or when one is being made and `every`
+    has passed. Who tells has `at_most` to do it in. Of those that have ended nothing is told.
     """
     begun = (
         update(reply_tokens)
@@ -79,7 +79,10 @@ def begin_telling(
             guarded_status.in_(NOT_ENDED),
             ~c.closed,
             c.expires_at > func.now(),
-            or_(c.told.is_distinct_from(r.status), c.told_at <= func.now() - every),
+            or_(
+                c.told.is_distinct_from(r.status),
+                and_(c.told == Status.GENERATING, c.told_at <= func.now() - every),
+            ),
         )
         .values(told=r.status, told_at=func.now(), telling_until=func.now() + at_most)
         .returning(c.request_id, c.application_id, c.token)

@@ -86,7 +86,7 @@ def progress(status: Status, age: timedelta, experience: Experience | None) -> M
     `age` is the time since its start, or its claim; `experience` what such requests have taken.
     """
     if status is not Status.GENERATING:
-        text = "⏳ Queued: the video service has not confirmed the start yet."
+        text = "⏳ Queued: waiting for the video service."
     else:
         passed = age.total_seconds()
         began = f"started {_time(passed)} ago" if passed >= 1 else "just started"
@@ -116,7 +116,7 @@ def quoted(text: str, longest: int) -> str:
 
 def _is_visible(sign: str) -> bool:
     # Joiners make one emoji of several.
-    return sign == _JOINER or unicodedata.category(sign) not in ("Cc", "Cf", "Cs", "Cn")
+    return sign == _JOINER or unicodedata.category(sign) not in ("Cc", "Cf", "Cs")
 
 
 def _message(content: str, user_id: str) -> Message:

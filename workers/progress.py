@@ -1,6 +1,8 @@
-"""Honest progress, told while a request is followed and at no other time (DC2; DESIGN, 8).
+"""Honest progress, told by who has a request in hand and finds it waiting (DC2; DESIGN, 8).
 
-An edit that cannot be made is not made: nothing depends on it, and no poll waits for it long.
+That is a poll, or a start that was not taken. An edit that cannot be made is not made: nothing
+depends on it, and nobody waits for it long. None can come after the answer: whoever delivers that
+has closed the answer to progress before, and waits for an edit that is under way.
 """
 
 import time

@@ -24,7 +24,7 @@ from db.records import NewRequest, ReplyTo, Request
 from db.standing import Admission
 from db.states import Status
 from db.validation import validate
-from workers import chain
+from workers import chain, progress
 from workers.context import Context
 from workers.providers import NotTaken, Refused
 from workers.storage import StorageUnavailable
@@ -185,6 +185,8 @@ def _park(context: Context, request: Request, claim: UUID, *, reason: str) -> St
         reason=reason,
         next_try_seconds=round(delay.total_seconds(), 1),
     )
+    # By whom nobody can follow, as long as the claim is ours.
+    progress.tell(context, [(request, timedelta(0))])
 
     def write() -> Step:
         with context.database.autocommit() as conn:

@@ -17,9 +17,6 @@ from tests.workers.harness import System
 from tests.workers.waiting import until
 
 EDITS = "PATCH /webhooks/*"
-POSTS = "POST /channels/*"
-
-VIDEO_BUTTONS = ["remix", "again", "delete"]
 
 
 @dataclass(frozen=True)
