@@ -16,7 +16,7 @@ from db.records import ReplyTo
 from workers.answers import Message
 from workers.settings import DiscordSettings
 
-PATIENCE: Final = 5.0
+PATIENCE: Final = 4.0
 UPLOAD_PATIENCE: Final = 10.0
 """Seconds for each phase."""
 USER_AGENT: Final = "DiscordBot (video-bot, 0.1)"

@@ -27,11 +27,11 @@ log = structlog.get_logger(__name__)
 EVERY: Final = timedelta(seconds=15)
 """Between two edits of one answer that tell of the same state."""
 THREADS: Final = 8
-PATIENCE: Final = 1.5
+PATIENCE: Final = 1.0
 """Seconds for each phase of an edit."""
-TELL_FOR: Final = 3.0
+TELL_FOR: Final = 2.0
 """Seconds after which a batch begins no other edit."""
-AT_MOST: Final = timedelta(seconds=8)
+AT_MOST: Final = timedelta(seconds=6)
 """Within which every edit of a batch has been answered, or given up."""
 SILENCE: Final = 30.0
 """Seconds for which a Discord that does not answer is left alone."""

@@ -121,8 +121,8 @@ def deliver_refusal(self: RequestTask, request_id: str) -> None:
     """Tell why a request was not taken on. There is no row that would remember it."""
     del request_id
     headers = self.request.headers
-    new, reply_to = chain.received(headers), chain.received_reply(headers)
     with _secrets_kept():
+        new, reply_to = chain.received(headers), chain.received_reply(headers)
         delivering.refuse(context(), new, reply_to, chain.received_refusal(headers))
 
 

@@ -38,9 +38,16 @@ def studio(make_shared_system: MakeSystem) -> Iterator[Studio]:
 
 @pytest.fixture(scope="module")
 def failing(studio: Studio, make_shared_system: MakeSystem) -> Iterator[Studio]:
-    """One whose videos are all held back."""
+    """One whose videos are all held back, and where nobody may ask twice."""
     with ExitStack() as stack:
-        found = new_studio(stack, make_shared_system, studio.discord, SANDBOX_OUTCOME="filtered")
+        found = new_studio(
+            stack,
+            make_shared_system,
+            studio.discord,
+            SANDBOX_OUTCOME="filtered",
+            DAILY_LIMIT=1,
+            RESCUE_AFTER_SECONDS=1,
+        )
         found.system.start_worker()
         yield found
 
@@ -95,18 +102,12 @@ def test_dc2_a_failure_says_why_and_what_would_help(failing: Studio, ana: Person
     assert not asked.answer.attachments
 
 
-def test_rl3_a_refusal_says_when_to_come_back(
-    make_system: MakeSystem, studio: Studio, ana: Person
-) -> None:
-    with ExitStack() as stack:
-        other = new_studio(stack, make_system, studio.discord, DAILY_LIMIT=1)
-        other.system.start_worker()
-        other.wait_until_delivered(other.ask(ana))
-        refused = other.ask(ana).answer
-        refused.wait_for_text("All 1 video of the last 24 hours are used.")
-        assert "The next one comes free at" in refused.content
-        wrong = other.ask(ana, prompt="four").answer
-        wrong.wait_for_text("The prompt must have 5 to 600 characters; this one has 4.")
+def test_rl3_a_refusal_says_when_to_come_back(failing: Studio, ana: Person) -> None:
+    failing.wait_until_delivered(failing.ask(ana))
+    refused, wrong = failing.ask(ana).answer, failing.ask(ana, prompt="four").answer
+    refused.wait_for_text("All 1 video of the last 24 hours are used.")
+    assert "The next one comes free at" in refused.content
+    wrong.wait_for_text("The prompt must have 5 to 600 characters; this one has 4.")
     for each in (refused, wrong):
         assert each.content.startswith(f"{ana.mention} ")
         assert not each.components
@@ -114,18 +115,18 @@ def test_rl3_a_refusal_says_when_to_come_back(
 
 @pytest.mark.parametrize("has_token", [True, False])
 def test_dc2_the_one_who_asked_is_mentioned_and_nobody_else(
-    studio: Studio, has_token: bool
+    failing: Studio, has_token: bool
 ) -> None:
-    discord = studio.discord
+    discord = failing.discord
     guild = discord.new_guild(bot_permissions=Permission.MENTION_EVERYONE)
     other = discord.new_person("other", guild)
     everybody = [discord.new_person(f"ana {number}", guild) for number in range(len(NASTY))]
     nasty = [each.format(other=other.id) for each in NASTY]
     for prompt, asked in [
-        (prompt, studio.ask(person, has_token=has_token, prompt=prompt))
+        (prompt, failing.ask(person, has_token=has_token, prompt=prompt))
         for person, prompt in zip(everybody, nasty, strict=True)
     ]:
-        studio.wait_until_delivered(asked)
+        failing.wait_until_delivered(asked)
         ana = asked.person
         if has_token:
             message = asked.answer.message

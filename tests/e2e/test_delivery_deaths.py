@@ -26,7 +26,14 @@ def studio(make_shared_system: MakeSystem) -> Iterator[Studio]:
     """One Discord, one system and one worker that survives what happens to its children."""
     with ExitStack() as stack:
         discord = stack.enter_context(fake_discord())
-        found = new_studio(stack, make_shared_system, discord, DAILY_LIMIT=1)
+        found = new_studio(
+            stack,
+            make_shared_system,
+            discord,
+            DAILY_LIMIT=1,
+            LOG_LEVEL="debug",
+            RESCUE_AFTER_SECONDS=1,
+        )
         found.system.start_worker()
         yield found
         assert not discord.unexpected
@@ -68,71 +75,61 @@ def test_a_child_dies_between_the_end_and_its_delivery(studio: Studio, ana: Pers
     assert system.story(asked.id)[-2:] == ["completed", "delivered"]
 
 
-def test_a_worker_dies_and_another_delivers(
-    make_system: MakeSystem, discord: FakeDiscord, ana: Person
-) -> None:
-    with ExitStack() as stack:
-        studio = new_studio(stack, make_system, discord, RESCUE_AFTER_SECONDS=1)
-        first = studio.system.start_worker()
-        fault = discord.faults.on_upload()
-        asked = studio.ask(ana)
-        fault.wait_until_reached()
-        first.kill()
-        second = studio.system.start_worker()
-        # Whoever it was may still be at it, as long as the lease runs.
-        assert studio.system.row(asked.id).delivered_at is None
-        studio.make_delivery_due(asked)
-        assert studio.wait_until_delivered(asked)["attempts"] == 2
-        assert second.said("request_delivered", request_id=str(asked.id))
-        fault.release()
-    assert len(studio.answers(asked)) == 1
-    assert len(asked.answer.attachments) == 1
-
-
-def test_lg2_the_token_of_an_answer_is_nowhere_to_be_seen(
-    make_system: MakeSystem, discord: FakeDiscord, ana: Person
-) -> None:
+def test_lg2_the_token_of_an_answer_is_nowhere_to_be_seen(studio: Studio, ana: Person) -> None:
     """Through every accident, every retry, and messages that nobody understands."""
-    faults = discord.faults
-    with ExitStack() as stack:
-        studio = new_studio(stack, make_system, discord, DAILY_LIMIT=1, LOG_LEVEL="debug")
-        system = studio.system
-        worker = system.start_worker()
-        watch = stack.enter_context(system.watch())
+    discord, system = studio.discord, studio.system
+    with system.watch() as watch:
         # Parked by a cut connection, with its token, and delivered with it.
-        faults.cut(EDITS, times=2)
+        discord.faults.cut(EDITS, times=2)
         asked = studio.ask(ana)
         until(lambda: studio.told(asked, "delivery_failed"), what="it is parked")
-        dump = in_postgres(studio)
+        shown: list[object] = [in_postgres(studio)]
         assert studio.wait_until_delivered(asked)["how"] == "edit"
         # Refused, and told at the second attempt of the task.
-        faults.cut(EDITS, times=2)
+        discord.faults.cut(EDITS, times=2)
         refused = studio.ask(ana)
         until(lambda: watch.of_type("task-retried"), what="a task is tried again")
-        shown: list[object] = [system.inspect("active", "reserved", "scheduled", "conf", "stats")]
+        shown.append(system.inspect("active", "reserved", "scheduled", "conf", "stats"))
         refused.answer.wait_for_text("of the last 24 hours are used")
         # Messages that nobody understands, with the same headers.
         reply_to = ReplyTo(str(discord.world.application_id), asked.answer.token)
         new = studio.request(ana)
-        with system.broker.in_use():
-            [(queue, raw)] = system.broker.record(lambda: chain.enqueue(new, reply_to=reply_to))
+        [(queue, raw)] = system.broker.record(lambda: chain.enqueue(new, reply_to=reply_to))
+        assert asked.answer.token.encode() in raw
         for strange, complaint in (
             (altered(raw, task="no_such_task"), "unregistered task"),
             (altered(raw, body=b"{"), "decode message body"),
             (altered(raw, video_request={}), "TypeError"),
-            (altered(raw, task="deliver_refusal"), "KeyError"),
+            (altered(raw, task="deliver_refusal"), "DeliveryBroken"),
         ):
             system.broker.deliver(queue, strange)
-            until(lambda: complaint in worker.log, what=complaint)  # noqa: B023
+            until(lambda: complaint in system.log, what=complaint)  # noqa: B023
         system.wait_until_quiet()
-        shown += [list(watch.events), dump, in_postgres(studio), system.log]
+        shown += [list(watch.events), in_postgres(studio), system.log]
     everything = json.dumps(shown, default=str)
     for token in (asked.answer.token, refused.answer.token, discord.token):
         assert token not in everything
     assert asked.answer.token not in repr(reply_to)
-    received = [each for each in watch.events if each["type"] == "task-received"]
-    assert {each["name"] for each in received} >= {"deliver", "deliver_refusal"}
+    received = {each["name"] for each in watch.of_type("task-received")}
+    assert received >= {"create_request", "deliver", "deliver_refusal"}
     assert studio.tokens() == 0
+
+
+def test_a_worker_dies_and_another_delivers(studio: Studio, ana: Person) -> None:
+    """The last of these tests: the worker of all of them dies."""
+    fault = studio.discord.faults.on_upload()
+    asked = studio.ask(ana)
+    fault.wait_until_reached()
+    studio.system.worker.kill()
+    second = studio.system.start_worker()
+    # Whoever it was may still be at it, as long as the lease runs.
+    assert studio.system.row(asked.id).delivered_at is None
+    studio.make_delivery_due(asked)
+    assert studio.wait_until_delivered(asked)["attempts"] == 2
+    until(lambda: second.said("request_delivered", request_id=str(asked.id)), what="it is told")
+    fault.release()
+    assert len(studio.answers(asked)) == 1
+    assert len(asked.answer.attachments) == 1
 
 
 def in_postgres(studio: Studio) -> list[str]:
