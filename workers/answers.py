@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from db.records import Experience, Request
 from db.states import Status
+from db.validation import is_snowflake
 from workers.words import dollars, parameters, seconds
 
 Message = dict[str, Any]
@@ -120,12 +121,12 @@ def _is_visible(sign: str) -> bool:
 
 
 def _message(content: str, user_id: str) -> Message:
-    users = [user_id] if user_id.isdigit() else []
+    users = [user_id] if is_snowflake(user_id) else []
     return {"content": content[:LONGEST], "allowed_mentions": {"parse": [], "users": users}}
 
 
 def _greeting(user_id: str, text: str) -> str:
-    if user_id.isdigit():
+    if is_snowflake(user_id):
         return f"<@{user_id}> {text}"
     return f"{text[0].upper()}{text[1:]}"
 

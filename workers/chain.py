@@ -16,6 +16,7 @@ from kombu import pools
 from kombu.exceptions import OperationalError
 
 from db.records import NewRequest, ReplyTo, Request
+from db.validation import is_snowflake
 from workers.app import app
 
 __all__ = [
@@ -107,11 +108,6 @@ def refuse(new: NewRequest, sentence: str, *, reply_to: ReplyTo | None) -> None:
         return
     headers = _headers(new, reply_to) | {REFUSAL_HEADER: sentence}
     _send(app.signature("deliver_refusal", args=[str(new.id)]), headers=headers)
-
-
-def is_snowflake(name: str) -> bool:
-    """Whether this is an id of Discord's; those of the command line are words."""
-    return name.isascii() and name.isdigit() and len(name) <= 20
 
 
 def received(headers: Mapping[str, Any] | None) -> NewRequest:

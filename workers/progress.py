@@ -18,7 +18,8 @@ from sqlalchemy import Connection
 from db import replies
 from db.errors import DatabaseError
 from db.records import Experience, ReplyTo, Request
-from workers import answers, chain, discord
+from db.validation import is_snowflake
+from workers import answers, discord
 from workers.context import Context
 from workers.discord import DiscordError, NoAnswer, RateLimited, Unavailable
 
@@ -50,7 +51,7 @@ def tell(context: Context, running: Sequence[Told]) -> None:
 
     For requests that the caller has taken up and found running; one that has ended is not told.
     """
-    theirs = [each for each in running if chain.is_snowflake(each[0].channel_id)]
+    theirs = [each for each in running if is_snowflake(each[0].channel_id)]
     if not theirs or time.monotonic() < _silent_until[0]:
         return
     try:

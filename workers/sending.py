@@ -17,7 +17,7 @@ from workers.answers import Message, Video
 from workers.discord import DiscordError, File, NoAnswer, Rejected, Unavailable
 from workers.settings import DiscordSettings
 
-SEND_FOR: Final = 20.0
+SEND_FOR: Final = 15.0
 """Seconds after which no other send begins; the longest takes 30."""
 TOO_LARGE: Final = 40005
 MISSING_PERMISSIONS: Final = 50013
