@@ -98,17 +98,17 @@ def finalize(context: Context, request_id: UUID) -> Step:
     """``generating → completed``: the outputs become the request's videos."""
     with context.database.autocommit() as conn:
         found = requests.get(conn, request_id)
-        if found is None or found.status is not Status.GENERATING:
-            # Only a stray message comes before the start, and has nothing to look for.
-            if found is None or found.status is not Status.COMPLETED:
-                return Step.STOPPED
-            # It came again, and who completed it may have died before this.
-            chain.announce(found)
-            return Step.DONE
-        taken = leases.take_up(conn, [request_id], lease=context.settings.rescue_after)
+        is_to_end = found is not None and found.status is Status.GENERATING
+        lease = context.settings.rescue_after
+        taken = leases.take_up(conn, [request_id], lease=lease) if is_to_end else []
     if not taken:
-        # It has ended in this very moment, by somebody whose chain goes on.
-        return Step.STOPPED
+        # Only a stray message comes before the start, and has nothing to look for. Or it has ended
+        # in this very moment, by somebody whose chain goes on.
+        if found is None or found.status is not Status.COMPLETED:
+            return Step.STOPPED
+        # It came again, and who completed it may have died before this.
+        chain.announce(found)
+        return Step.DONE
     [(request, _)] = taken
     try:
         videos = context.storage.outputs(_prefix(context, request))

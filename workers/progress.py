@@ -51,7 +51,7 @@ def tell(context: Context, running: Sequence[Told]) -> None:
 
     For requests that the caller has taken up and found running; one that has ended is not told.
     """
-    theirs = [each for each in running if is_snowflake(each[0].channel_id)]
+    theirs = [each for each in running if _is_waited_for(each[0])]
     if not theirs or time.monotonic() < _silent_until[0]:
         return
     try:
@@ -60,6 +60,10 @@ def tell(context: Context, running: Sequence[Told]) -> None:
         log.debug("progress_not_told", reason=str(error))
     except Exception as error:  # noqa: BLE001 -- whatever it is, the request goes on
         log.debug("progress_not_told", reason=type(error).__name__)
+
+
+def _is_waited_for(request: Request) -> bool:
+    return is_snowflake(request.channel_id) and not (request.deleted_at or request.forgotten_at)
 
 
 def _tell(context: Context, running: Sequence[Told]) -> None:
