@@ -110,6 +110,17 @@ def refuse(new: NewRequest, sentence: str, *, reply_to: ReplyTo | None) -> None:
     _send(app.signature("deliver_refusal", args=[str(new.id)]), headers=headers)
 
 
+def clean_up(run: Mapping[str, Any]) -> None:
+    """Have a cleanup go on where its last slice ended."""
+    _send(app.signature("cleanup", kwargs={"run": run}))
+
+
+def remove_forgotten(request_ids: Sequence[UUID], *, expires_at: datetime) -> None:
+    """Have one task remove the outputs, and when it is time the rows, of these requests."""
+    ids = [str(request_id) for request_id in request_ids]
+    _send(app.signature("remove_forgotten", args=[ids], expires=expires_at))
+
+
 def received(headers: Mapping[str, Any] | None) -> NewRequest:
     """The new request that a message of :func:`enqueue` carries. Raises KeyError without one."""
     return NewRequest.from_row((headers or {})[HEADER])

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection
 
-from db import replies
+from db import progress as telling
 from db.errors import DatabaseError
 from db.records import Experience, ReplyTo, Request
 from db.validation import is_snowflake
@@ -69,7 +69,7 @@ def _is_waited_for(request: Request) -> bool:
 def _tell(context: Context, running: Sequence[Told]) -> None:
     with context.database.autocommit() as conn:
         ids = [request.id for request, _ in running]
-        wanted = replies.begin_telling(conn, ids, every=EVERY, at_most=AT_MOST)
+        wanted = telling.begin_telling(conn, ids, every=EVERY, at_most=AT_MOST)
         if not wanted:
             return
         edits = [
@@ -86,7 +86,7 @@ def _tell(context: Context, running: Sequence[Told]) -> None:
         )
         over = [edit[0].id for edit, is_over in zip(edits, answered, strict=True) if is_over]
     with context.database.autocommit() as conn:
-        replies.end_telling(conn, over)
+        telling.end_telling(conn, over)
 
 
 def _edit(
@@ -116,6 +116,6 @@ def _recent(conn: Connection, request: Request) -> Experience | None:
     kind = request.model, request.duration_seconds
     asked, found = _experience.get(kind, (None, None))
     if asked is None or time.monotonic() - asked > REMEMBER:
-        found = replies.experience(conn, *kind)
+        found = telling.experience(conn, *kind)
         _experience[kind] = time.monotonic(), found
     return found

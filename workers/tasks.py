@@ -4,8 +4,6 @@ A link that has to stop raises Ignore, which ends the chain without calling it a
 Postgres is away a task is retried; its chain and its headers stay with it.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -17,18 +15,21 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from db.errors import DatabaseError, DatabaseUnavailable
 from db.validation import InvalidRequest
-from workers import chain, delivering, following, starting, sweeper, words
+from workers import (
+    chain,
+    following,
+    privacy,
+    retention,
+    starting,
+    sweeper,
+    words,
+)
 from workers.app import app
 from workers.chain import BrokerUnavailable
 from workers.context import context
-from workers.discord import DiscordError
 from workers.starting import Step
 
 log = structlog.get_logger(__name__)
-
-
-class DeliveryBroken(Exception):
-    """A delivery failed as none should. The message holds no secret."""
 
 
 class RequestTask(Task[Any, Any]):
@@ -102,42 +103,6 @@ def poll_operations(request_ids: list[str]) -> None:
         chain.resume(request_id, at="finalize", expires_at=expires_at)
 
 
-@app.task(bind=True, base=RequestTask, name="deliver")
-def deliver(self: RequestTask, request_id: str) -> None:
-    """Deliver the answer to a request that has ended; never two at once."""
-    with _secrets_kept():
-        # The same id when the message comes again because this process has died.
-        delivering.deliver(context(), UUID(request_id), UUID(self.request.id))
-
-
-@app.task(
-    bind=True,
-    base=RequestTask,
-    name="deliver_refusal",
-    autoretry_for=(DiscordError,),
-    max_retries=8,
-)
-def deliver_refusal(self: RequestTask, request_id: str) -> None:
-    """Tell why a request was not taken on. There is no row that would remember it."""
-    del request_id
-    headers = self.request.headers
-    with _secrets_kept():
-        new, reply_to = chain.received(headers), chain.received_reply(headers)
-        delivering.refuse(context(), new, reply_to, chain.received_refusal(headers))
-
-
-@contextmanager
-def _secrets_kept() -> Iterator[None]:
-    """Whatever goes wrong, what is raised says nothing of what was being sent, or where to."""
-    try:
-        yield
-    except (DatabaseError, BrokerUnavailable, DiscordError):
-        raise
-    except Exception as error:  # noqa: BLE001 -- its own words may have the token
-        kind = type(error).__name__
-        raise DeliveryBroken(f"Unexpected in a delivery: {kind}") from None
-
-
 @app.task(base=RequestTask, name="sweep", acks_late=False, send_events=False, autoretry_for=())
 def sweep() -> None:
     """Bring back what is due. The next sweep comes in a second, so this one is never retried."""
@@ -145,6 +110,39 @@ def sweep() -> None:
         sweeper.sweep(context())
     except (DatabaseUnavailable, BrokerUnavailable) as error:
         log.warning("sweep_failed", reason=str(error))
+
+
+class CleanupTask(RequestTask):
+    """What a cleanup returns is for operators to see in Flower: how many requests it deleted."""
+
+    resultrepr_maxsize = 64
+
+
+@app.task(base=CleanupTask, name="cleanup")
+def cleanup(run: dict[str, Any] | None = None) -> str:
+    """Delete what is older than REQUEST_RETENTION_DAYS (RE1), or a slice of that; says how many.
+
+    A message that comes again goes over the same ground, finds it clean, and goes on.
+    """
+    age = context().settings.retention
+    if age is None:
+        # It was set when this was sent.
+        log.warning("cleanup_not_wanted")
+        return "not wanted"
+    done = retention.clean_for_a_while(context().database, context().storage, age, run)
+    if done is None:
+        return "another one runs"
+    if done.is_finished:
+        return f"deleted {done.deleted}"
+    chain.clean_up(done.as_message())
+    return f"deleted {done.deleted} so far"
+
+
+@app.task(base=RequestTask, name="remove_forgotten")
+def remove_forgotten(request_ids: list[str]) -> None:
+    """Remove the outputs of forgotten requests that have ended, and the rows when it is time."""
+    ids = [UUID(text) for text in request_ids]
+    privacy.remove(context().database, context().storage, ids)
 
 
 def _go_on_if(step: Step) -> None:

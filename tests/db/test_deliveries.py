@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, text
 
-from db import deliveries, events, replies, requests
+from db import deliveries, events, progress, replies, requests
 from db.engine import Database
 from db.records import Delivery, ReplyTo
 from db.states import Status
@@ -129,7 +129,7 @@ def keep(conn: Connection, database: Database) -> UUID:
 
 def tell(conn: Connection, request_id: UUID) -> bool:
     every, at_most = timedelta(seconds=15), timedelta(seconds=8)
-    return request_id in replies.begin_telling(conn, [request_id], every=every, at_most=at_most)
+    return request_id in progress.begin_telling(conn, [request_id], every=every, at_most=at_most)
 
 
 def test_a_token_is_kept_once_and_goes_with_the_answer(database: Database) -> None:
@@ -179,7 +179,7 @@ def test_no_progress_is_told_of_what_has_ended_or_is_being_delivered(database: D
         assert tell(conn, request_id)
         _, busy = replies.close(conn, request_id)
         assert timedelta(seconds=7) < busy <= timedelta(seconds=8)
-        replies.end_telling(conn, [request_id])
+        progress.end_telling(conn, [request_id])
         assert replies.close(conn, request_id) == (TOKEN, timedelta(0))
         claimed = row(database, request_id).claim
         assert claimed is not None
@@ -209,17 +209,17 @@ def test_experience_is_of_twenty_or_more_of_the_same_kind(database: Database) ->
         finish(10, 60_000)
         finish(9, 80_000)
         finish(50, 5_000, model="other")
-        assert replies.experience(conn, "m", 4) is None
+        assert progress.experience(conn, "m", 4) is None
         finish(1, 80_000)
-        found = replies.experience(conn, "m", 4)
+        found = progress.experience(conn, "m", 4)
         assert found is not None
         assert (found.half, found.most) == (70.0, 80.0)
-        assert replies.experience(conn, "m", 8) is None
-        assert replies.experience(conn, None, 4) is None
+        assert progress.experience(conn, "m", 8) is None
+        assert progress.experience(conn, None, 4) is None
         # The latest two hundred count.
         finish(200, 30_000)
         finish(500, 90_000, ago=2)
-        found = replies.experience(conn, "m", 4)
+        found = progress.experience(conn, "m", 4)
         assert found is not None
         assert (found.half, found.most) == (30.0, 30.0)
 

@@ -39,6 +39,14 @@ class Storage(Protocol):
     def open(self, address: str) -> BinaryIO:
         """A video, to be read bit by bit, and closed."""
 
+    def remove(self, request_id: UUID, prefix: str | None) -> bool:
+        """Remove all outputs of a request, and its mark. That nothing is there does no harm.
+
+        `prefix` is what the row says. It never decides what is removed, which is what lies under
+        :meth:`prefix_for` the id. False: by the row, outputs lie in a storage of another kind,
+        and were left. One of this kind that is not the request's own is StorageUnavailable.
+        """
+
 
 def load(settings: WorkerSettings) -> Storage:
     """The storage that the settings name."""
