@@ -33,6 +33,10 @@ class EventType(StrEnum):
     DELETED = "deleted"
     #: The provider accepted after the request had been given up, or been found by its output.
     ACCEPTED_LATE = "accepted_late"
+    #: The answer is in its channel; the data tells how, and by what detours.
+    DELIVERED = "delivered"
+    #: An attempt to deliver came to nothing; the data tells why, and whether it was the last.
+    DELIVERY_FAILED = "delivery_failed"
     #: A migration filled or cleared a timestamp; the data holds what stood there before.
     REPAIRED = "repaired"
 

@@ -1,7 +1,7 @@
 """What the statements of this package take and return: frozen records, no behaviour to speak of."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -41,7 +41,7 @@ class NewRequest:
 
     def as_row(self) -> dict[str, Any]:
         """The columns of ``video_requests`` that it fills, ready for JSON."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {
             column: str(value) if isinstance(value, UUID | Decimal) else value
             for column, value in values.items()
@@ -97,6 +97,7 @@ class Request:
     deleted_at: datetime | None
     forgotten_at: datetime | None
     rescues: int
+    delivery_claim: UUID | None
 
     def remixed(
         self, new_id: UUID, prompt: str, *, user_id: str, guild_id: str, channel_id: str
@@ -142,3 +143,31 @@ class Due:
     status: Status
     is_claimed: bool
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTo:
+    """A deferred answer of Discord's, to be filled within 15 minutes by whoever has its token."""
+
+    application_id: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The right to deliver the answer to a request, which has ended."""
+
+    request: Request
+    #: None where there is no token (any more): the channel is left to write to.
+    reply_to: ReplyTo | None
+    #: Until then an edit that tells of progress may be under way.
+    not_before: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """What requests of one kind have taken of late, in seconds."""
+
+    half: float
+    #: Nineteen of twenty took no longer.
+    most: float

@@ -61,6 +61,7 @@ video_requests = Table(
     Column("deleted_at", DateTime(timezone=True)),
     Column("forgotten_at", DateTime(timezone=True)),
     Column("rescues", Integer, nullable=False, server_default=text("0")),
+    Column("delivery_claim", Uuid),
     CheckConstraint("duration_seconds IN (4, 6, 8)"),
     CheckConstraint("aspect_ratio IN ('16:9', '9:16')"),
     CheckConstraint("resolution IN ('720p', '1080p')"),
@@ -105,6 +106,19 @@ Index(
     video_requests.c.forgotten_at,
     postgresql_where=video_requests.c.forgotten_at.is_not(None),
 )
+Index(
+    "idx_video_requests_delivery_due",
+    video_requests.c.delivery_due_at,
+    postgresql_where=video_requests.c.delivery_due_at.is_not(None),
+)
+Index(
+    "idx_video_requests_experience",
+    video_requests.c.model,
+    video_requests.c.duration_seconds,
+    video_requests.c.completed_at.desc(),
+    postgresql_include=["duration_ms"],
+    postgresql_where=video_requests.c.status == "completed",
+)
 
 video_events = Table(
     "video_events",
@@ -121,6 +135,26 @@ video_events = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 Index("idx_video_events_request", video_events.c.request_id, video_events.c.id)
+
+reply_tokens = Table(
+    "reply_tokens",
+    metadata,
+    Column(
+        "request_id",
+        Uuid,
+        ForeignKey("video_requests.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("application_id", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("told", Text),
+    Column("told_at", DateTime(timezone=True)),
+    Column("telling_until", DateTime(timezone=True)),
+    Column("closed", Boolean, nullable=False, server_default=text("false")),
+    prefixes=["UNLOGGED"],
+)
+Index("idx_reply_tokens_expires", reply_tokens.c.expires_at)
 
 user_quotas = Table(
     "user_quotas",

@@ -4,9 +4,21 @@ Each is built once, when its module is loaded. Building it takes longer than exe
 """
 
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, func, insert, literal, select, true, union_all, update
+from sqlalchemy import (
+    Select,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    select,
+    true,
+    union_all,
+    update,
+)
 from sqlalchemy.sql import ColumnElement
 
 from db.events import EventType
@@ -19,6 +31,10 @@ c = video_requests.c
 #: statistics are from a quiet hour, the planner takes "all that is pending" for a row at most, and
 #: reads it all, instead of the one id (4,400 pending: 5 to 7 ms each time, not 0.05).
 guarded_status = c.status.concat("")
+
+#: There is somebody to deliver to in a channel of Discord's, and nobody on a command line.
+IS_SNOWFLAKE: Final = c.channel_id.regexp_match("^[0-9]{1,20}$")
+DELIVERY_GRACE: Final = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +90,8 @@ def ending(target: Status, **changes: Any) -> Transition:
     """The move to one of the states that no other follows."""
     return transition(
         target,
+        # Whoever writes the end delivers it, unless he dies; then the sweeper does.
+        delivery_due_at=case((IS_SNOWFLAKE, func.now() + DELIVERY_GRACE)),
         completed_at=func.now(),
         duration_ms=func.video_request_duration_ms(c.started_at, func.now()),
         due_at=None,

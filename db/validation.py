@@ -46,6 +46,14 @@ def _prompt_problems(prompt: str) -> list[str]:
     return _unprintable_problems("prompt", prompt, allowed="\n\r\t")
 
 
+def is_snowflake(name: str) -> bool:
+    """Whether this is an id of Discord's; those of the command line are words.
+
+    ``db.transitions`` asks the same of rows.
+    """
+    return name.isascii() and name.isdigit() and len(name) <= 20
+
+
 def validate_name(what: str, name: str) -> None:
     """Raise InvalidRequest if `name` cannot be a user's, guild's or channel's id."""
     if problems := _name_problems(what, name):

@@ -26,6 +26,7 @@ SDKS = {
     "av": ["workers/providers/render.py", "workers/providers/card.py"],
     "PIL": ["workers/providers/render.py", "workers/providers/card.py"],
     "redis": ["workers/embedded.py"],
+    "requests": ["workers/discord.py"],
     "psycopg2": ["db/"],
     "rich": ["bot/cli/"],
     "click": ["bot/cli/"],

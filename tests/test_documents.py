@@ -89,6 +89,7 @@ def test_the_example_works_as_it_is(tmp_path: Path) -> None:
     db.settings.require(
         db.settings.DatabaseSettings,
         workers.settings.WorkerSettings,
+        workers.settings.DiscordSettings,
         workers.settings.LogSettings,
         bot.settings.FlowerSettings,
         bot.settings.WebSettings,

@@ -19,13 +19,14 @@ VISIBILITY_TIMEOUT: Final = 120
 TASK_TIME_LIMIT: Final = 60
 """Seconds after which a task is killed and its message given back."""
 
-#: Starting, following and housekeeping wait in lines of their own, so that a backlog of new
-#: requests holds up none that is under way.
+#: Starting, following, delivering and housekeeping wait in lines of their own, so that a backlog
+#: of new requests holds up none that is under way, and a slow Discord no poll.
 STARTING: Final = "starting"
 FOLLOWING: Final = "following"
+DELIVERING: Final = "delivering"
 HOUSEKEEPING: Final = "housekeeping"
 
-app = Celery("workers", include=["workers.tasks", "workers.process"])
+app = Celery("workers", include=["workers.tasks", "workers.delivery_tasks", "workers.process"])
 
 
 @app.on_configure.connect
@@ -56,13 +57,17 @@ app.conf.update(
     task_time_limit=TASK_TIME_LIMIT,
     task_ignore_result=True,
     task_default_queue=STARTING,
-    task_queues=[Queue(name, routing_key=name) for name in (STARTING, FOLLOWING, HOUSEKEEPING)],
+    task_queues=[
+        Queue(name, routing_key=name) for name in (STARTING, FOLLOWING, DELIVERING, HOUSEKEEPING)
+    ],
     task_routes={
         "create_request": STARTING,
         "start_generation": STARTING,
         "poll_operation": FOLLOWING,
         "poll_operations": FOLLOWING,
         "finalize": FOLLOWING,
+        "deliver": DELIVERING,
+        "deliver_refusal": DELIVERING,
         "sweep": HOUSEKEEPING,
         "cleanup": HOUSEKEEPING,
         "remove_forgotten": HOUSEKEEPING,

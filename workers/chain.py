@@ -1,7 +1,8 @@
 """The chain, written once: who follows whom, and what travels with a message.
 
 Arguments carry the id and nothing else, for Flower, events and logs show them. What must not be
-seen (the prompt) travels in the message's headers, which links, retries and redelivery keep.
+seen (the prompt, the token of an answer) travels in the message's headers, which links, retries
+and redelivery keep.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,16 +10,35 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import structlog
 from celery import Signature, chain
 from kombu import pools
 from kombu.exceptions import OperationalError
 
-from db.records import NewRequest
+from db.records import NewRequest, ReplyTo, Request
+from db.validation import is_snowflake
 from workers.app import app
+
+__all__ = [
+    "LINKS",
+    "BrokerUnavailable",
+    "ReplyTo",
+    "announce",
+    "deliver",
+    "enqueue",
+    "poll_together",
+    "refuse",
+    "resume",
+]
+
+log = structlog.get_logger(__name__)
 
 LINKS: Final = ("create_request", "start_generation", "poll_operation", "finalize")
 
 HEADER: Final = "video_request"
+#: Not `reply_to`: Celery has one of its own, and keeps it from us.
+REPLY_HEADER: Final = "video_reply_to"
+REFUSAL_HEADER: Final = "video_refusal"
 
 PATIENCE: Final = 2.0
 """Seconds that whoever asks for a video waits for each answer of Redis (DESIGN, 9)."""
@@ -28,13 +48,13 @@ class BrokerUnavailable(Exception):
     """Redis did not confirm that it has the message. The reason names no password."""
 
 
-def enqueue(new: NewRequest) -> None:
-    """Send a new request on its way.
+def enqueue(new: NewRequest, *, reply_to: ReplyTo | None = None) -> None:
+    """Send a new request on its way. `reply_to` is the deferred answer to be filled.
 
     Raises BrokerUnavailable, soon: a person waits. Whether the message has arrived all the same
     is unknown then; sent again with the same id it is the same request.
     """
-    headers = {HEADER: new.as_row()}
+    headers = _headers(new, reply_to)
     hasty = app.connection_for_write(
         transport_options={
             "socket_connect_timeout": PATIENCE,
@@ -64,6 +84,32 @@ def poll_together(request_ids: Sequence[UUID], *, expires_at: datetime) -> None:
     _send(app.signature("poll_operations", args=[ids], expires=expires_at))
 
 
+def deliver(request_id: UUID, *, expires_at: datetime | None = None) -> None:
+    """Have the answer to a request that has ended delivered."""
+    _send(app.signature("deliver", args=[str(request_id)], expires=expires_at))
+
+
+def announce(ended: Request) -> None:
+    """Have the end of a request told, where there is somebody to tell. Never raises.
+
+    What cannot be sent now the sweeper sends: the end was written with the time it is due.
+    """
+    if ended.delivery_due_at is None:
+        return
+    try:
+        deliver(ended.id)
+    except BrokerUnavailable as error:
+        log.warning("deliver_not_sent", request_id=str(ended.id), reason=str(error))
+
+
+def refuse(new: NewRequest, sentence: str, *, reply_to: ReplyTo | None) -> None:
+    """Have the one who asked told why the request is not taken on: there is no row of it."""
+    if reply_to is None and not is_snowflake(new.channel_id):
+        return
+    headers = _headers(new, reply_to) | {REFUSAL_HEADER: sentence}
+    _send(app.signature("deliver_refusal", args=[str(new.id)]), headers=headers)
+
+
 def clean_up(run: Mapping[str, Any]) -> None:
     """Have a cleanup go on where its last slice ended."""
     _send(app.signature("cleanup", kwargs={"run": run}))
@@ -78,6 +124,27 @@ def remove_forgotten(request_ids: Sequence[UUID], *, expires_at: datetime) -> No
 def received(headers: Mapping[str, Any] | None) -> NewRequest:
     """The new request that a message of :func:`enqueue` carries. Raises KeyError without one."""
     return NewRequest.from_row((headers or {})[HEADER])
+
+
+def received_reply(headers: Mapping[str, Any] | None) -> ReplyTo | None:
+    """The deferred answer that such a message is to fill, if any."""
+    found = (headers or {}).get(REPLY_HEADER)
+    return None if found is None else ReplyTo(found["application_id"], found["token"])
+
+
+def received_refusal(headers: Mapping[str, Any] | None) -> str:
+    """The sentence that a message of :func:`refuse` carries."""
+    return str((headers or {})[REFUSAL_HEADER])
+
+
+def _headers(new: NewRequest, reply_to: ReplyTo | None) -> dict[str, Any]:
+    headers: dict[str, Any] = {HEADER: new.as_row()}
+    if reply_to is not None:
+        headers[REPLY_HEADER] = {
+            "application_id": reply_to.application_id,
+            "token": reply_to.token,
+        }
+    return headers
 
 
 def _links(names: Sequence[str], request_id: UUID, **options: Any) -> Signature[Any]:

@@ -1,13 +1,13 @@
 """The one place where a worker process is put together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from db.engine import Database
 from db.settings import DatabaseSettings, read
 from workers import providers, storage
 from workers.providers import Provider
-from workers.settings import WorkerSettings
+from workers.settings import DiscordSettings, WorkerSettings
 from workers.storage import Storage
 
 
@@ -19,6 +19,7 @@ class Context:
     database: Database
     provider: Provider
     storage: Storage
+    discord: DiscordSettings = field(default_factory=lambda: read(DiscordSettings))
 
 
 @cache

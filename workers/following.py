@@ -19,6 +19,7 @@ from db import leases, requests
 from db.errors import ClaimLost, DatabaseUnavailable, InvalidStatusTransition
 from db.records import Request
 from db.states import Status
+from workers import chain, progress
 from workers.context import Context
 from workers.providers import Answer, Done, Failed, PollFailed, Running
 from workers.starting import MAX_ATTEMPTS, Step, backoff
@@ -66,6 +67,11 @@ def follow(context: Context, request_ids: Collection[UUID]) -> list[UUID]:
             [copy_context() for _ in taken],
         )
         found = list(zip((request for request, _ in taken), findings, strict=True))
+    # Only of what runs on, and before anybody else may take it up: the answer comes after it.
+    progress.tell(
+        context,
+        [each for each, (_, it) in zip(taken, found, strict=True) if isinstance(it, _Wait)],
+    )
     with context.database.autocommit() as conn:
         for is_progress in (True, False):
             delays = {
@@ -76,8 +82,15 @@ def follow(context: Context, request_ids: Collection[UUID]) -> list[UUID]:
             leases.park(conn, delays, is_progress=is_progress)
     ready = []
     for request, finding in found:
-        if not isinstance(finding, _Wait) and _settle(context, request, finding):
-            ready.append(request.id)
+        if isinstance(finding, _Wait):
+            continue
+        settled = _settle(context, request, finding)
+        if settled is None:
+            continue
+        if isinstance(finding, _Ready):
+            ready.append(settled.id)
+        else:
+            chain.announce(settled)
     return ready
 
 
@@ -85,14 +98,17 @@ def finalize(context: Context, request_id: UUID) -> Step:
     """``generating → completed``: the outputs become the request's videos."""
     with context.database.autocommit() as conn:
         found = requests.get(conn, request_id)
-        if found is None or found.status is not Status.GENERATING:
-            # Only a stray message comes before the start, and has nothing to look for.
-            is_completed = found is not None and found.status is Status.COMPLETED
-            return Step.DONE if is_completed else Step.STOPPED
-        taken = leases.take_up(conn, [request_id], lease=context.settings.rescue_after)
+        is_to_end = found is not None and found.status is Status.GENERATING
+        lease = context.settings.rescue_after
+        taken = leases.take_up(conn, [request_id], lease=lease) if is_to_end else []
     if not taken:
-        # It has ended in this very moment, by somebody whose chain goes on.
-        return Step.STOPPED
+        # Only a stray message comes before the start, and has nothing to look for. Or it has ended
+        # in this very moment, by somebody whose chain goes on.
+        if found is None or found.status is not Status.COMPLETED:
+            return Step.STOPPED
+        # It came again, and who completed it may have died before this.
+        chain.announce(found)
+        return Step.DONE
     [(request, _)] = taken
     try:
         videos = context.storage.outputs(_prefix(context, request))
@@ -102,15 +118,16 @@ def finalize(context: Context, request_id: UUID) -> Step:
         return _publish_later(context, request, reason="there is no video yet")
     with context.database.autocommit() as conn:
         if videos:
-            requests.complete(conn, request_id, videos)
-            return Step.DONE
-        requests.fail(
-            conn,
-            request_id,
-            code="no_video",
-            message="The video service finished without a video. Trying again may help.",
-        )
-    return Step.STOPPED
+            ended = requests.complete(conn, request_id, videos)
+        else:
+            ended = requests.fail(
+                conn,
+                request_id,
+                code="no_video",
+                message="The video service finished without a video. Trying again may help.",
+            )
+    chain.announce(ended)
+    return Step.DONE if videos else Step.STOPPED
 
 
 def timeout_message(timeout: timedelta) -> str:
@@ -161,39 +178,43 @@ def _ask(context: Context, request: Request, age: timedelta) -> _Finding:
             return answer
 
 
-def _settle(context: Context, request: Request, finding: _Ready | _Overdue | Failed) -> bool:
-    """Write the end that was found; whether there is an output to publish instead."""
+def _settle(
+    context: Context, request: Request, finding: _Ready | _Overdue | Failed
+) -> Request | None:
+    """Write the end that was found, or that there is an output to publish; the row after that.
+
+    None where nothing could be written.
+    """
     try:
         with context.database.begin() as conn:
             return _write(context, conn, request, finding)
     except (ClaimLost, InvalidStatusTransition):
         # Somebody else was here meanwhile; the log has it.
-        return False
+        return None
     except DatabaseUnavailable:
         raise
     except Exception:
         # One bad request never holds up the others.
         log.exception("settle_failed", request_id=str(request.id))
-        return False
+        return None
 
 
 def _write(
     context: Context, conn: Connection, request: Request, finding: _Ready | _Overdue | Failed
-) -> bool:
+) -> Request:
     message = timeout_message(context.settings.generation_timeout)
     match finding, request.status:
         case _Ready(), Status.PENDING:
-            requests.adopt(conn, request.id, gcs_prefix=_prefix(context, request))
-            return True
+            return requests.adopt(conn, request.id, gcs_prefix=_prefix(context, request))
         case _Ready(), _:
-            return True
+            return request
         case _Overdue(), Status.PENDING:
-            requests.give_up_search(conn, request.id, message=message)
+            return requests.give_up_search(conn, request.id, message=message)
         case _Overdue(), _:
-            requests.time_out(conn, request.id, message=message)
+            return requests.time_out(conn, request.id, message=message)
         case Failed(code, said, reason, is_billed), _:
             log.warning("generation_failed", request_id=str(request.id), code=code, reason=reason)
-            requests.fail(
+            return requests.fail(
                 conn,
                 request.id,
                 code=code,
@@ -201,7 +222,6 @@ def _write(
                 is_billed=is_billed,
                 is_counted=is_billed or context.settings.failed_requests_count,
             )
-    return False
 
 
 def _publish_later(context: Context, request: Request, *, reason: str) -> Step:
@@ -210,13 +230,14 @@ def _publish_later(context: Context, request: Request, *, reason: str) -> Step:
     with context.database.autocommit() as conn:
         if request.attempts <= MAX_ATTEMPTS:
             leases.park(conn, {request.id: backoff(request.attempts)}, is_progress=False)
-        else:
-            requests.fail(
-                conn,
-                request.id,
-                code="storage",
-                message="The video was made but could not be stored. Please tell an operator.",
-            )
+            return Step.STOPPED
+        ended = requests.fail(
+            conn,
+            request.id,
+            code="storage",
+            message="The video was made but could not be stored. Please tell an operator.",
+        )
+    chain.announce(ended)
     return Step.STOPPED
 
 

@@ -17,7 +17,7 @@ from workers import providers
 from workers.app import app
 from workers.logs import configure
 from workers.schedule import SWEEP_EVERY
-from workers.settings import LogSettings, WorkerSettings
+from workers.settings import DiscordSettings, LogSettings, WorkerSettings
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +57,7 @@ app.steps["worker"].add(SweepTimer)
 def _check_before_starting(**_: Any) -> None:
     """Stop at once when settings, Postgres or the provider's libraries are not there (DG4)."""
     try:
-        require(DatabaseSettings, WorkerSettings, LogSettings)
+        require(DatabaseSettings, WorkerSettings, DiscordSettings, LogSettings)
         configure(read(LogSettings))
         database = read(DatabaseSettings)
         connect_at_startup(database).close()

@@ -1,5 +1,6 @@
 """What the workers need to know of their environment."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -71,6 +72,29 @@ class WorkerSettings(Settings):
     def rescue_after(self) -> timedelta:
         """How long nobody needs to be heard of before the sweeper takes a request up."""
         return timedelta(seconds=self.rescue_after_seconds)
+
+
+class DiscordSettings(Settings):
+    """How to reach Discord. A worker can do with an answer's own token, as long as that lives."""
+
+    discord_token: SecretStr | None = None
+    #: With its version, and without a slash at the end.
+    discord_api_url: str = "https://discord.com/api/v10"
+
+    @field_validator("discord_token")
+    @classmethod
+    def _is_one_word(cls, token: SecretStr | None) -> SecretStr | None:
+        # What cannot stand in a header would be quoted in an error.
+        if token is not None and not re.fullmatch(r"[\x21-\x7e]+", token.get_secret_value()):
+            raise ValueError("must be a bot's token, without spaces")
+        return token
+
+    @field_validator("discord_api_url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        if not re.fullmatch(r"https?://[^/?#@\s]+[^?#@\s]*", url):
+            raise ValueError("must look like https://discord.com/api/v10")
+        return url.rstrip("/")
 
 
 class LogSettings(Settings):

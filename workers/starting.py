@@ -17,13 +17,14 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from db import admission, events, keeping, leases, requests
+from db import admission, events, keeping, leases, replies, requests
 from db.errors import ClaimLost, DatabaseUnavailable, InvalidStatusTransition, RequestNotFound
 from db.events import EventType
-from db.records import NewRequest, Request
+from db.records import NewRequest, ReplyTo, Request
 from db.standing import Admission
 from db.states import Status
 from db.validation import validate
+from workers import chain, progress
 from workers.context import Context
 from workers.providers import NotTaken, Refused
 from workers.storage import StorageUnavailable
@@ -48,8 +49,12 @@ class Step(Enum):
     STOPPED = auto()
 
 
-def admit(context: Context, new: NewRequest) -> Admission:
-    """(nothing) → ``pending``, in one admission with every limit. Raises InvalidRequest."""
+def admit(context: Context, new: NewRequest, *, reply_to: ReplyTo | None = None) -> Admission:
+    """(nothing) → ``pending``, in one admission with every limit. Raises InvalidRequest.
+
+    The token of the answer is kept beside the row: most of a request's way is gone in batches and
+    by the sweeper, who have no message of its own that could carry it.
+    """
     validate(new)
     priced = replace(
         new,
@@ -58,13 +63,16 @@ def admit(context: Context, new: NewRequest) -> Admission:
         cost_usd=context.provider.price(new),
     )
     with context.database.autocommit() as conn:
-        return admission.admit(
+        answer = admission.admit(
             conn,
             priced,
             daily_limit=context.settings.daily_limit,
             monthly_quota=context.settings.monthly_quota,
             lease=context.settings.rescue_after,
         )
+        if answer.is_allowed and reply_to is not None:
+            replies.keep(conn, new.id, reply_to)
+        return answer
 
 
 def start(context: Context, request_id: UUID) -> Step:
@@ -177,6 +185,8 @@ def _park(context: Context, request: Request, claim: UUID, *, reason: str) -> St
         reason=reason,
         next_try_seconds=round(delay.total_seconds(), 1),
     )
+    # By whom nobody can follow, as long as the claim is ours.
+    progress.tell(context, [(request, timedelta(0))])
 
     def write() -> Step:
         with context.database.autocommit() as conn:
@@ -189,7 +199,7 @@ def _park(context: Context, request: Request, claim: UUID, *, reason: str) -> St
 def _refuse(context: Context, request: Request, claim: UUID, *, code: str, message: str) -> Step:
     def write() -> Step:
         with context.database.begin() as conn:
-            requests.refuse(
+            ended = requests.refuse(
                 conn,
                 request.id,
                 code=code,
@@ -197,6 +207,7 @@ def _refuse(context: Context, request: Request, claim: UUID, *, code: str, messa
                 claim=claim,
                 is_counted=context.settings.failed_requests_count,
             )
+        chain.announce(ended)
         return Step.STOPPED
 
     return _insist(write)

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final
 from uuid import UUID
 
-from db import forgetting, leases, removal
+from db import deliveries, forgetting, leases, removal, replies
 from db.records import Due
 from db.states import Status
 from workers import chain
@@ -27,6 +27,22 @@ SUSPECT_AFTER: Final = 3
 
 def sweep(context: Context) -> None:
     """Send everything that is due on its way."""
+    _sweep_requests(context)
+    _sweep_deliveries(context)
+
+
+def _sweep_deliveries(context: Context) -> None:
+    """Answers that nobody has delivered; and tokens that nobody can deliver with any more."""
+    lease = context.settings.rescue_after
+    expires_at = datetime.now(UTC) + lease
+    with context.database.autocommit() as conn:
+        due = deliveries.take_due(conn, limit=AT_ONCE, lease=lease)
+        replies.forget_expired(conn)
+    for request_id in due:
+        chain.deliver(request_id, expires_at=expires_at)
+
+
+def _sweep_requests(context: Context) -> None:
     lease = context.settings.rescue_after
     while True:
         # Before the rows are taken: no message outlives the lease that it belongs to.

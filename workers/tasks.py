@@ -15,7 +15,15 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from db.errors import DatabaseError, DatabaseUnavailable
 from db.validation import InvalidRequest
-from workers import chain, following, privacy, retention, starting, sweeper
+from workers import (
+    chain,
+    following,
+    privacy,
+    retention,
+    starting,
+    sweeper,
+    words,
+)
 from workers.app import app
 from workers.chain import BrokerUnavailable
 from workers.context import context
@@ -53,11 +61,17 @@ class RequestTask(Task[Any, Any]):
 )
 def create_request(self: RequestTask, request_id: str) -> None:
     """(nothing) → ``pending``, unless a limit is reached or the request cannot be taken on."""
+    new = chain.received(self.request.headers)
+    reply_to = chain.received_reply(self.request.headers)
     try:
-        admission = starting.admit(context(), chain.received(self.request.headers))
+        admission = starting.admit(context(), new, reply_to=reply_to)
     except InvalidRequest as error:
         log.warning("request_invalid", request_id=request_id, reason=str(error))
+        chain.refuse(new, str(error), reply_to=reply_to)
         raise Ignore from None
+    if admission.refused_by is not None:
+        price = context().provider.price(new)
+        chain.refuse(new, words.refusal(admission.refused_by, price), reply_to=reply_to)
     if not admission.is_allowed:
         raise Ignore
 

@@ -87,7 +87,7 @@ def _prepare(*more: "type[Settings]") -> None:
     """Name everything that is missing or wrong before anything starts, and log as we do."""
     from db.settings import DatabaseSettings, read, require
     from workers.logs import configure
-    from workers.settings import LogSettings, WorkerSettings
+    from workers.settings import DiscordSettings, LogSettings, WorkerSettings
 
-    require(DatabaseSettings, WorkerSettings, LogSettings, *more)
+    require(DatabaseSettings, WorkerSettings, DiscordSettings, LogSettings, *more)
     configure(read(LogSettings))

@@ -263,13 +263,14 @@ def test_mg1_a_broken_migration_stops_with_psqls_words_and_leaves_nothing_half_d
 def test_mg1_the_names_of_the_files() -> None:
     found = migrations()
     assert [migration.number for migration in found] == list(range(1, len(found) + 1))
-    assert NAMES[:6] == (
+    assert NAMES[:7] == (
         "001_create_video_requests",
         "002_add_indexes",
         "003_follow_requests",
         "004_account_for_requests",
         "005_keep_and_remove",
         "006_count_rescues",
+        "007_deliver_answers",
     )
     assert all(migration.up.is_file() and migration.down.is_file() for migration in found)
 

@@ -16,9 +16,9 @@ import psutil
 from kombu import pools
 from redis import Redis
 
-from workers.app import FOLLOWING, HOUSEKEEPING, STARTING, app
+from workers.app import DELIVERING, FOLLOWING, HOUSEKEEPING, STARTING, app
 
-QUEUES: Final = (STARTING, FOLLOWING, HOUSEKEEPING)
+QUEUES: Final = (STARTING, FOLLOWING, DELIVERING, HOUSEKEEPING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import psycopg2
@@ -20,8 +20,8 @@ from sqlalchemy import func, make_url, select
 
 from db import events, leases, requests
 from db.engine import Database
-from db.records import Event, NewRequest, Request
-from db.settings import DatabaseSettings
+from db.records import Event, NewRequest, ReplyTo, Request
+from db.settings import DatabaseSettings, Settings
 from db.states import Status
 from db.tables import video_requests
 from tests.workers.broker import Broker, Watch
@@ -31,7 +31,9 @@ from workers import chain, providers, storage
 from workers.app import app
 from workers.context import Context
 from workers.embedded import redis
-from workers.settings import WorkerSettings
+from workers.settings import DiscordSettings, WorkerSettings
+
+S = TypeVar("S", bound=Settings)
 
 SETTLED: Final = 0.3
 """Seconds for which nothing is to be seen before it counts as quiet: between Redis' giving a
@@ -91,13 +93,18 @@ class System:
     @cached_property
     def context(self) -> Context:
         """What a worker here works with, for steps that a test takes by itself."""
-        fields = WorkerSettings.model_fields
-        given = {name: self.environment.get(name.upper()) for name in fields}
-        settings = WorkerSettings.model_validate(
-            {name: value for name, value in given.items() if value is not None}
+        settings = self._settings(WorkerSettings)
+        return Context(
+            settings,
+            self.database,
+            providers.load(settings),
+            storage.load(settings),
+            self._settings(DiscordSettings),
         )
-        provider = providers.load(settings)
-        return Context(settings, self.database, provider, storage.load(settings))
+
+    def _settings(self, of: type[S]) -> S:
+        given = {name: self.environment.get(name.upper()) for name in of.model_fields}
+        return of.model_validate({name: each for name, each in given.items() if each is not None})
 
     @contextmanager
     def watch(self) -> Iterator[Watch]:
@@ -116,11 +123,11 @@ class System:
             inspect = app.control.inspect(connection=connection, timeout=PATIENCE, limit=workers)
             return {question: getattr(inspect, question)() for question in questions}
 
-    def submit(self, *new: NewRequest) -> list[UUID]:
+    def submit(self, *new: NewRequest, reply_to: ReplyTo | None = None) -> list[UUID]:
         """Send new requests on their way, as the bot does."""
         with self.broker.in_use():
             for one in new:
-                chain.enqueue(one)
+                chain.enqueue(one, reply_to=reply_to)
         return [one.id for one in new]
 
     def find(self, request_id: UUID) -> Request | None:

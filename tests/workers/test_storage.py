@@ -95,3 +95,18 @@ def test_a_folder_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
     found = FolderStorage(tmp_path / "videos")
     with pytest.raises(StorageUnavailable, match="cannot be written: Not a directory"):
         found.create_marker(found.prefix_for(uuid4()), uuid4())
+
+
+def test_a_video_is_read_as_it_was_written(tmp_path: Path) -> None:
+    found = FolderStorage(tmp_path)
+    folder = path_of(found.prefix_for(uuid4()))
+    folder.mkdir()
+    (folder / "a film.mp4").write_bytes(b"film")
+    [address] = found.outputs(f"{folder.as_uri()}/")
+    assert found.size(address) == 4
+    with found.open(address) as video:
+        assert video.read(3) == b"fil"
+    gone = f"{folder.as_uri()}/gone.mp4"
+    for ask in (found.size, found.open):
+        with pytest.raises(StorageUnavailable, match="cannot be read: No such file"):
+            ask(gone)

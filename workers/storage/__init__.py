@@ -1,7 +1,7 @@
 """Where videos lie: a small protocol, one module each, loaded by name."""
 
 from importlib import import_module
-from typing import Final, Protocol, cast
+from typing import BinaryIO, Final, Protocol, cast
 from uuid import UUID
 
 from workers.settings import WorkerSettings
@@ -32,6 +32,12 @@ class Storage(Protocol):
 
     def outputs(self, prefix: str) -> list[str]:
         """The addresses of the finished videos under `prefix`; they do not expire."""
+
+    def size(self, address: str) -> int:
+        """Bytes of a video."""
+
+    def open(self, address: str) -> BinaryIO:
+        """A video, to be read bit by bit, and closed."""
 
     def remove(self, request_id: UUID, prefix: str | None) -> bool:
         """Remove all outputs of a request, and its mark. That nothing is there does no harm.

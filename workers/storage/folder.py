@@ -3,6 +3,7 @@
 import shutil
 import time
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
@@ -58,6 +59,20 @@ class FolderStorage:
             ]
         except OSError as error:
             raise StorageUnavailable(f"{prefix} cannot be read: {error.strerror}") from error
+
+    def size(self, address: str) -> int:
+        """Bytes of the file."""
+        try:
+            return path_of(address).stat().st_size
+        except OSError as error:
+            raise StorageUnavailable(f"{address} cannot be read: {error.strerror}") from error
+
+    def open(self, address: str) -> BinaryIO:
+        """The file."""
+        try:
+            return path_of(address).open("rb")
+        except OSError as error:
+            raise StorageUnavailable(f"{address} cannot be read: {error.strerror}") from error
 
     def remove(self, request_id: UUID, prefix: str | None) -> bool:
         """Remove the request's folder, whatever is in it; links in it are not followed."""

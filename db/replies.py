@@ -1,0 +1,64 @@
+"""The tokens of deferred answers, for as long as they live.
+
+They are in a table of their own: no record of a request has them. A function takes the caller's
+connection; every time is the database's clock.
+"""
+
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, func, update
+from sqlalchemy.dialects.postgresql import insert
+
+from db.records import ReplyTo
+from db.tables import reply_tokens
+
+TOKEN_LIFE: Final = timedelta(minutes=15)
+NEVER: Final = timedelta(0)
+
+c = reply_tokens.c
+
+
+def keep(conn: Connection, request_id: UUID, reply_to: ReplyTo) -> None:
+    """Keep the token of a request that is there. The first one stays."""
+    kept = insert(reply_tokens).values(
+        request_id=request_id,
+        application_id=reply_to.application_id,
+        token=reply_to.token,
+        expires_at=func.now() + TOKEN_LIFE,
+    )
+    conn.execute(kept.on_conflict_do_nothing())
+
+
+def close(conn: Connection, request_id: UUID) -> tuple[ReplyTo | None, timedelta]:
+    """Tell no progress any more: the token, and how long an edit may still be under way.
+
+    Of this and :func:`db.progress.begin_telling` one waits for the other, and sees what it wrote.
+    """
+    closed = (
+        update(reply_tokens)
+        .where(c.request_id == request_id)
+        .values(closed=True)
+        .returning(
+            c.application_id,
+            c.token,
+            (c.expires_at > func.now()).label("is_alive"),
+            func.greatest(c.telling_until - func.now(), NEVER).label("busy"),
+        )
+    )
+    found = conn.execute(closed).one_or_none()
+    if found is None:
+        return None, NEVER
+    reply_to = ReplyTo(found.application_id, found.token) if found.is_alive else None
+    return reply_to, found.busy or NEVER
+
+
+def forget(conn: Connection, request_id: UUID) -> None:
+    """The token is of no use any more."""
+    conn.execute(delete(reply_tokens).where(c.request_id == request_id))
+
+
+def forget_expired(conn: Connection) -> None:
+    """Drop all tokens that are dead."""
+    conn.execute(delete(reply_tokens).where(c.expires_at <= func.now()))

@@ -1,0 +1,142 @@
+"""Delivery: the one answer to a request that has ended (DESIGN, 8).
+
+A leased claim, a send that may repeat, and its record. Nothing here waits for Discord to feel
+better: an attempt that fails is parked, and the sweeper brings it back.
+"""
+
+import time
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+
+from db import deliveries
+from db.records import Delivery, NewRequest, ReplyTo, Request
+from workers import answers
+from workers.answers import Video
+from workers.app import TASK_TIME_LIMIT
+from workers.context import Context
+from workers.discord import DiscordError, File, RateLimited, Unavailable
+from workers.progress import AT_MOST
+from workers.sending import Hopeless, Sending
+from workers.storage import StorageUnavailable
+
+log = structlog.get_logger(__name__)
+
+LEASE: Final = timedelta(seconds=TASK_TIME_LIMIT)
+"""No attempt lives longer."""
+ATTACHABLE: Final = 9_961_472
+"""Bytes, 9.5 MiB: Discord takes 10 MiB, the rest of the message included."""
+MOST_ATTEMPTS: Final = 36
+LONGEST_DELAY: Final = timedelta(hours=1)
+"""Doubling from a second, then hourly: a day in all."""
+STORAGE_ATTEMPTS: Final = 4
+"""Attempts for which a storage that does not answer is waited for."""
+
+
+def deliver(context: Context, request_id: UUID, claim: UUID) -> None:
+    """Deliver the answer to a request, unless somebody else does, did, or nobody shall.
+
+    `claim` is the caller's own, and the same when its message comes again.
+    """
+    with context.database.begin() as conn:
+        delivery = deliveries.claim(conn, request_id, claim, lease=LEASE)
+        if delivery is None:
+            return
+        if delivery.request.deleted_at or delivery.request.forgotten_at:
+            deliveries.drop(conn, request_id, claim)
+            log.info("delivery_dropped", request_id=str(request_id))
+            return
+    request = delivery.request
+    sending = Sending(
+        context.discord,
+        request_id,
+        request.channel_id,
+        delivery.reply_to,
+        partial(answers.answer, request),
+    )
+    try:
+        _send(context, delivery, sending)
+    except DiscordError as error:
+        _record_failure(context, request, claim, error, sending.detours)
+        return
+    told = {
+        "how": sending.how,
+        "video": sending.video.name.lower() if request.video_urls else None,
+        "attempts": request.delivery_attempts,
+        "detours": sending.detours,
+    }
+    with context.database.begin() as conn:
+        is_first = deliveries.delivered(conn, request_id, told)
+    if is_first:
+        log.info("request_delivered", request_id=str(request_id), **told)
+
+
+def refuse(context: Context, new: NewRequest, reply_to: ReplyTo | None, sentence: str) -> None:
+    """Tell why a request was not taken on. It has no row, so it may be told again.
+
+    Raises DiscordError, unless trying again would be in vain.
+    """
+    message = answers.refusal(new.user_id, sentence)
+    sending = Sending(context.discord, new.id, new.channel_id, reply_to, lambda _: message)
+    try:
+        sending.send()
+    except Hopeless as error:
+        log.warning("refusal_not_delivered", request_id=str(new.id), reason=str(error))
+        return
+    log.info("refusal_delivered", request_id=str(new.id), how=sending.how, detours=sending.detours)
+
+
+def _send(context: Context, delivery: Delivery, sending: Sending) -> None:
+    if delivery.request.delivery_attempts > MOST_ATTEMPTS:
+        raise Hopeless(f"{MOST_ATTEMPTS} attempts came to nothing")
+    # An edit that tells of progress may be under way, and must not come after the answer.
+    time.sleep(min(delivery.not_before, AT_MOST).total_seconds())
+    try:
+        _take_video(context, delivery.request, sending)
+    except StorageUnavailable as error:
+        reason = f"The storage does not give the video: {error}"
+        if delivery.request.delivery_attempts < STORAGE_ATTEMPTS:
+            raise Unavailable(reason) from None
+        sending.video = Video.ELSEWHERE
+        sending.detours.append(reason)
+    sending.send()
+
+
+def _take_video(context: Context, request: Request, sending: Sending) -> None:
+    """Have the first video sent along, if it fits."""
+    for address in (request.video_urls or ())[:1]:
+        if context.storage.size(address) > ATTACHABLE:
+            sending.video = Video.TOO_LARGE
+            return
+        with context.storage.open(address) as video:
+            sending.file = File(f"{request.id}.mp4", video.read(ATTACHABLE))
+
+
+def _record_failure(
+    context: Context, request: Request, claim: UUID, error: DiscordError, detours: list[str]
+) -> None:
+    told: dict[str, Any] = {
+        "reason": str(error),
+        "attempts": request.delivery_attempts,
+        "detours": detours,
+    }
+    with context.database.begin() as conn:
+        if isinstance(error, Hopeless):
+            deliveries.give_up(conn, request.id, claim, told)
+            log.error("delivery_given_up", request_id=str(request.id), **told)
+            return
+        delay = _delay(error, request.delivery_attempts)
+        deliveries.park(conn, request.id, claim, due_in=delay, told=told)
+        wait = round(delay.total_seconds(), 1)
+        log.warning("delivery_parked", request_id=str(request.id), next_try_seconds=wait, **told)
+
+
+def _delay(error: DiscordError, attempts: int) -> timedelta:
+    """Until the next attempt: what Discord asks for, or twice as long as the last time."""
+    wait = 2.0 ** min(attempts - 1, 12)
+    if isinstance(error, RateLimited):
+        wait = max(error.retry_after, 0.1)
+    return min(timedelta(seconds=wait), LONGEST_DELAY)

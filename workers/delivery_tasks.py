@@ -1,0 +1,53 @@
+"""The tasks that deliver, thin as the others, and silent about what they hold."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from db.errors import DatabaseError
+from workers import chain, delivering
+from workers.app import app
+from workers.chain import BrokerUnavailable
+from workers.context import context
+from workers.discord import DiscordError
+from workers.tasks import RequestTask
+
+
+class DeliveryBroken(Exception):
+    """A delivery failed as none should. The message holds no secret."""
+
+
+@app.task(bind=True, base=RequestTask, name="deliver")
+def deliver(self: RequestTask, request_id: str) -> None:
+    """Deliver the answer to a request that has ended; never two at once."""
+    with _secrets_kept():
+        # The same id when the message comes again because this process has died.
+        delivering.deliver(context(), UUID(request_id), UUID(self.request.id))
+
+
+@app.task(
+    bind=True,
+    base=RequestTask,
+    name="deliver_refusal",
+    autoretry_for=(DiscordError,),
+    max_retries=8,
+)
+def deliver_refusal(self: RequestTask, request_id: str) -> None:
+    """Tell why a request was not taken on. There is no row that would remember it."""
+    del request_id
+    headers = self.request.headers
+    with _secrets_kept():
+        new, reply_to = chain.received(headers), chain.received_reply(headers)
+        delivering.refuse(context(), new, reply_to, chain.received_refusal(headers))
+
+
+@contextmanager
+def _secrets_kept() -> Iterator[None]:
+    """Whatever goes wrong, what is raised says nothing of what was being sent, or where to."""
+    try:
+        yield
+    except (DatabaseError, BrokerUnavailable, DiscordError):
+        raise
+    except Exception as error:  # noqa: BLE001 -- its own words may have the token
+        kind = type(error).__name__
+        raise DeliveryBroken(f"Unexpected in a delivery: {kind}") from None

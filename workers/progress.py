@@ -1,0 +1,121 @@
+"""Honest progress, told by who has a request in hand and finds it waiting (DC2; DESIGN, 8).
+
+That is a poll, or a start that was not taken. An edit that cannot be made is not made: nothing
+depends on it, and nobody waits for it long. None can come after the answer: whoever delivers that
+has closed the answer to progress before, and waits for an edit that is under way.
+"""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection
+
+from db import progress as telling
+from db.errors import DatabaseError
+from db.records import Experience, ReplyTo, Request
+from db.validation import is_snowflake
+from workers import answers, discord
+from workers.context import Context
+from workers.discord import DiscordError, NoAnswer, RateLimited, Unavailable
+
+log = structlog.get_logger(__name__)
+
+EVERY: Final = timedelta(seconds=15)
+"""Between two edits of one answer that tell of the same state."""
+THREADS: Final = 8
+PATIENCE: Final = 1.0
+"""Seconds for each phase of an edit."""
+TELL_FOR: Final = 2.0
+"""Seconds after which a batch begins no other edit."""
+AT_MOST: Final = timedelta(seconds=6)
+"""Within which every edit of a batch has been answered, or given up."""
+SILENCE: Final = 30.0
+"""Seconds for which a Discord that does not answer is left alone."""
+REMEMBER: Final = 60.0
+"""Seconds for which experience counts as recent."""
+
+_silent_until = [0.0]
+_experience: dict[tuple[str | None, int], tuple[float, Experience | None]] = {}
+
+Told = tuple[Request, timedelta]
+"""A request, and the time since its start or claim."""
+
+
+def tell(context: Context, running: Sequence[Told]) -> None:
+    """Tell those who wait for these requests how far they are, where it is time to. Never raises.
+
+    For requests that the caller has taken up and found running; one that has ended is not told.
+    """
+    theirs = [each for each in running if _is_waited_for(each[0])]
+    if not theirs or time.monotonic() < _silent_until[0]:
+        return
+    try:
+        _tell(context, theirs)
+    except DatabaseError as error:
+        log.debug("progress_not_told", reason=str(error))
+    except Exception as error:  # noqa: BLE001 -- whatever it is, the request goes on
+        log.debug("progress_not_told", reason=type(error).__name__)
+
+
+def _is_waited_for(request: Request) -> bool:
+    return is_snowflake(request.channel_id) and not (request.deleted_at or request.forgotten_at)
+
+
+def _tell(context: Context, running: Sequence[Told]) -> None:
+    with context.database.autocommit() as conn:
+        ids = [request.id for request, _ in running]
+        wanted = telling.begin_telling(conn, ids, every=EVERY, at_most=AT_MOST)
+        if not wanted:
+            return
+        edits = [
+            (request, age, wanted[request.id], _recent(conn, request))
+            for request, age in running
+            if request.id in wanted
+        ]
+    until = time.monotonic() + TELL_FOR
+    with ThreadPoolExecutor(max_workers=min(THREADS, len(edits))) as threads:
+        answered = threads.map(
+            lambda edit, here: here.run(_edit, context, *edit, until),
+            edits,
+            [copy_context() for _ in edits],
+        )
+        over = [edit[0].id for edit, is_over in zip(edits, answered, strict=True) if is_over]
+    with context.database.autocommit() as conn:
+        telling.end_telling(conn, over)
+
+
+def _edit(
+    context: Context,
+    request: Request,
+    age: timedelta,
+    reply_to: ReplyTo,
+    experience: Experience | None,
+    until: float,
+) -> bool:
+    """Make one edit; whether it is certain that it will not be made later. Runs in a thread."""
+    if time.monotonic() > until:
+        return True
+    message = answers.progress(request.status, age, experience)
+    try:
+        discord.edit_answer(context.discord, reply_to, message, patience=PATIENCE)
+    except DiscordError as error:
+        log.debug("progress_not_told", request_id=str(request.id), reason=str(error))
+        if isinstance(error, Unavailable) or (isinstance(error, RateLimited) and error.is_global):
+            _silent_until[0] = time.monotonic() + SILENCE
+        return not isinstance(error, NoAnswer)
+    return True
+
+
+def _recent(conn: Connection, request: Request) -> Experience | None:
+    """What such requests have taken of late; asked for once a minute."""
+    kind = request.model, request.duration_seconds
+    asked, found = _experience.get(kind, (None, None))
+    if asked is None or time.monotonic() - asked > REMEMBER:
+        found = telling.experience(conn, *kind)
+        _experience[kind] = time.monotonic(), found
+    return found

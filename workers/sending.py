@@ -1,0 +1,98 @@
+"""One message on its way to Discord, by the best way that is open (DESIGN, 8).
+
+The answer is edited as long as its token lives, and then the channel is written to; the video is
+attached where Discord takes it. Both may be done again: an edit replaces itself, and a message in a
+channel has the same nonce.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from db.records import ReplyTo
+from workers import discord
+from workers.answers import Message, Video
+from workers.discord import DiscordError, File, NoAnswer, Rejected, Unavailable
+from workers.settings import DiscordSettings
+
+SEND_FOR: Final = 15.0
+"""Seconds after which no other send begins; the longest takes 30."""
+TOO_LARGE: Final = 40005
+MISSING_PERMISSIONS: Final = 50013
+NONCE_LENGTH: Final = 25
+
+
+class Hopeless(DiscordError):
+    """No other attempt could do better."""
+
+
+@dataclass(slots=True)
+class Sending:
+    """What is to be sent and where to; when it is sent, how that went."""
+
+    settings: DiscordSettings
+    request_id: UUID
+    channel_id: str
+    #: None where there is no token (any more).
+    reply_to: ReplyTo | None
+    #: The message, by what becomes of the video.
+    compose: Callable[[Video], Message]
+    file: File | None = None
+    video: Video = Video.ATTACHED
+    #: What stood in the way, in words for operators.
+    detours: list[str] = field(default_factory=list)
+
+    @property
+    def how(self) -> str:
+        """``edit`` or ``channel``."""
+        return "channel" if self.reply_to is None else "edit"
+
+    def send(self) -> None:
+        """Send it. Raises DiscordError: Hopeless, where trying again would be in vain."""
+        began = time.monotonic()
+        may_repeat = True
+        # No detour is taken twice, so this ends.
+        while True:
+            try:
+                self._send_once()
+            except Rejected as error:
+                self._go_round(error)
+                self.detours.append(str(error))
+            except NoAnswer:
+                raise
+            except Unavailable as error:
+                # One bad machine behind Discord's; the next is worth a try at once, and no more.
+                if not may_repeat:
+                    raise
+                may_repeat = False
+                self.detours.append(str(error))
+            else:
+                return
+            if time.monotonic() - began > SEND_FOR:
+                raise NoAnswer("Discord took too long for all of it")
+
+    def _send_once(self) -> None:
+        message = self.compose(self.video)
+        if self.reply_to is not None:
+            discord.edit_answer(self.settings, self.reply_to, message, self.file)
+        else:
+            nonce = self.request_id.hex[:NONCE_LENGTH]
+            discord.write(self.settings, self.channel_id, message, self.file, nonce=nonce)
+
+    def _go_round(self, error: Rejected) -> None:
+        """Leave out what Discord does not take. Raises if there is nothing to be left out."""
+        is_too_large = error.status == 413 or error.code == TOO_LARGE
+        is_forbidden = self.reply_to is None and error.code == MISSING_PERMISSIONS
+        if self.file is not None and (is_too_large or is_forbidden):
+            self.file = None
+            self.video = Video.TOO_LARGE if is_too_large else Video.ELSEWHERE
+        elif self.reply_to is not None and error.status in (401, 403, 404):
+            # The token is dead, the answer deleted, or the channel; the last one will show itself.
+            self.reply_to = None
+        elif error.status == 401:
+            # The bot's own token: an operator can mend that.
+            raise Unavailable("Discord does not accept DISCORD_TOKEN (401)")
+        else:
+            raise Hopeless(str(error))

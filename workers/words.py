@@ -1,0 +1,75 @@
+"""Words that both the worker's answers and the bot's mouths need: pure functions."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
+
+from db.records import Request
+from db.standing import Limit, MonthlyQuota, Period, RateLimit, Scope, Spending
+
+_WHOSE: Final = {
+    Scope.USER: "Your budget",
+    Scope.GUILD: "This server's budget",
+    Scope.ALL: "The budget of all servers together",
+}
+_WHEN: Final = {Period.DAY: "today", Period.MONTH: "this month"}
+
+
+def refusal(limit: Limit, cost_usd: Decimal | None = None) -> str:
+    """Why a request of this price was not taken on, and when to come back (RL3, RL6)."""
+    match limit:
+        case RateLimit():
+            sentence = f"All {videos(limit.limit)} of the last 24 hours are used."
+            if limit.reset_at is None:
+                return sentence
+            when = _minute(limit.reset_at)
+            return f"{sentence} The next one comes free at {when} ({limit.resets_in})."
+        case MonthlyQuota():
+            if not limit.limit:
+                return "Your monthly quota is 0 videos."
+            return (
+                f"All {videos(limit.limit)} of this month are used; none is left. "
+                f"The next month begins at {_minute(limit.reset_at)}."
+            )
+        case Spending():
+            price = "" if cost_usd is None else f", this video costs {dollars(cost_usd)}"
+            return (
+                f"{whose_and_when(limit)} is used up: {dollars(limit.spent_usd)} spent, "
+                f"{dollars(limit.remaining_usd)} left{price}; "
+                f"the next {limit.period} begins at {_minute(limit.reset_at)}."
+            )
+
+
+def dollars(amount: Decimal) -> str:
+    """``$1,234.50``; fractions of a cent only where there are some."""
+    exact = f"{amount:,.4f}"
+    return f"${exact.removesuffix('00')}"
+
+
+def parameters(request: Request) -> str:
+    """``4 s · 16:9 · 720p · audio on``."""
+    audio = "on" if request.generate_audio else "off"
+    return (
+        f"{request.duration_seconds} s · {request.aspect_ratio} · {request.resolution} · "
+        f"audio {audio}"
+    )
+
+
+def seconds(milliseconds: float | None) -> str:
+    """``42.3 s``; nothing where there is nothing to tell."""
+    return "" if milliseconds is None else f"{milliseconds / 1000:,.1f} s"
+
+
+def whose_and_when(spending: Spending) -> str:
+    """``Your budget of $5.00 for today``."""
+    whose, when = _WHOSE[spending.scope], _WHEN[spending.period]
+    return f"{whose} of {dollars(spending.limit_usd)} for {when}"
+
+
+def videos(number: int) -> str:
+    """``1 video``, ``2 videos``."""
+    return f"{number} {'video' if number == 1 else 'videos'}"
+
+
+def _minute(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
