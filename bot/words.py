@@ -1,6 +1,6 @@
 """What people are told: pure functions from records to words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
@@ -17,6 +17,49 @@ _WHOSE: Final = {
     Scope.ALL: "The budget of all servers together",
 }
 _WHEN: Final = {Period.DAY: "today", Period.MONTH: "this month"}
+
+NO_SUCH_VIDEO: Final = "There is no such video, or it was deleted."
+UNAVAILABLE: Final = "I cannot look that up right now. Please try again in a minute."
+BROKEN: Final = "Something went wrong here, and it was noted. Please try again."
+NOT_TAKEN_ON: Final = (
+    "I could not hand your video over to be made, so it was not taken on, and nothing was counted. "
+    "Please try again in a few minutes. (Should it have got through all the same, it appears here.)"
+)
+QUEUED_BLINDLY: Final = (
+    "Your video goes into the queue. I cannot look at your limits right now: they are looked at "
+    "before it is made, which may take a little longer than usual."
+)
+CEILING_REACHED: Final = (
+    "Your video was not taken on: I cannot look at your limits right now, and as many of your "
+    "requests as a day allows wait already. Please try again later."
+)
+
+
+def queued(standing: Standing, cost_usd: Decimal) -> str:
+    """What a request that is about to be sent will cost of its user's quota."""
+    left, limit = standing.daily.remaining - 1, standing.daily.limit
+    price = "it costs nothing" if not cost_usd else dollars(cost_usd)
+    sentence = f"Your video goes into the queue: {left} of {limit} left today after this one"
+    monthly = standing.monthly
+    if _is_nearly_used(monthly.used + 1, monthly.limit):
+        sentence += f", {monthly.remaining - 1} of {monthly.limit} this month"
+    return f"{sentence}; {price}."
+
+
+def blocked(word: str) -> str:
+    """Why a prompt is not taken."""
+    return f"The prompt must not contain ||{word}||. Please find other words."
+
+
+def wrong_channel(allowed: Sequence[int]) -> str:
+    """Where videos are made instead."""
+    named = [f"<#{each}>" for each in allowed]
+    return f"Videos are made in {listed(named)}, not here."
+
+
+def listed(named: Sequence[str]) -> str:
+    """``a, b or c``."""
+    return " or ".join(filter(None, (", ".join(named[:-1]), named[-1])))
 
 
 def refusal(limit: Limit, cost_usd: Decimal | None = None) -> str:

@@ -5,6 +5,7 @@ seen (the prompt) travels in the message's headers, which links, retries and red
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -19,6 +20,7 @@ from workers.app import app
 LINKS: Final = ("create_request", "start_generation", "poll_operation", "finalize")
 
 HEADER: Final = "video_request"
+REPLY_TO: Final = "reply_to"
 
 PATIENCE: Final = 2.0
 """Seconds that whoever asks for a video waits for each answer of Redis (DESIGN, 9)."""
@@ -28,13 +30,23 @@ class BrokerUnavailable(Exception):
     """Redis did not confirm that it has the message. The reason names no password."""
 
 
-def enqueue(new: NewRequest) -> None:
-    """Send a new request on its way.
+@dataclass(frozen=True, slots=True)
+class ReplyTo:
+    """The interaction that asked, whose answer a worker can edit as long as its token lives."""
+
+    application_id: str
+    token: str = field(repr=False)
+
+
+def enqueue(new: NewRequest, *, reply_to: ReplyTo | None = None) -> None:
+    """Send a new request on its way, with the interaction that is to be answered.
 
     Raises BrokerUnavailable, soon: a person waits. Whether the message has arrived all the same
     is unknown then; sent again with the same id it is the same request.
     """
-    headers = {HEADER: new.as_row()}
+    headers: dict[str, Any] = {HEADER: new.as_row()}
+    if reply_to is not None:
+        headers[REPLY_TO] = asdict(reply_to)
     hasty = app.connection_for_write(
         transport_options={
             "socket_connect_timeout": PATIENCE,

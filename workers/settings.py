@@ -1,5 +1,6 @@
 """What the workers need to know of their environment."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -63,6 +64,21 @@ class WorkerSettings(Settings):
     def rescue_after(self) -> timedelta:
         """How long nobody needs to be heard of before the sweeper takes a request up."""
         return timedelta(seconds=self.rescue_after_seconds)
+
+
+class DiscordSettings(Settings):
+    """Where Discord is, and what lets the bot in."""
+
+    discord_token: SecretStr | None = None
+    #: With its version, as in ``https://discord.com/api/v10``.
+    discord_api_url: str = "https://discord.com/api/v10"
+
+    @field_validator("discord_api_url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", url):
+            raise ValueError("must look like https://discord.com/api/v10")
+        return url.rstrip("/")
 
 
 class LogSettings(Settings):
