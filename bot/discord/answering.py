@@ -10,6 +10,7 @@ import structlog
 from bot import words
 from bot.discord.desk import Declined, Unavailable
 from bot.discord.library import Asked, Json, nextcord
+from bot.discord.promises import Promises
 from db.errors import RequestNotFound
 
 log = structlog.get_logger(__name__)
@@ -22,6 +23,8 @@ _TAKEN: Final = (40060, 10062)
 
 FAILURES: Final = (nextcord.HTTPException, aiohttp.ClientError, OSError, TimeoutError)
 """What comes of an answer that does not reach Discord."""
+
+_promises = Promises()
 
 
 class NotOurs(Exception):
@@ -49,13 +52,15 @@ async def open_form(asked: Asked, form: nextcord.ui.Modal) -> None:
 
 async def _first(answer: Any) -> None:
     try:
-        async with asyncio.timeout(PATIENCE):
-            await answer
+        with _promises.one():
+            async with asyncio.timeout(PATIENCE):
+                await answer
     except nextcord.HTTPException as error:
         if error.code not in _TAKEN:
             raise
         log.warning("interaction_not_ours", code=error.code)
         raise NotOurs from None
+    await _promises.give_way()
 
 
 async def tell(
