@@ -34,6 +34,29 @@ CEILING_REACHED: Final = (
     "requests as a day allows wait already. Please try again later."
 )
 
+NO_ID: Final = (
+    "That is no video's id: it looks like the one at the end of each entry of `/history`."
+)
+ONLY_IN_SERVERS: Final = "This is for servers: please use it in one."
+ONLY_ADMINISTRATORS: Final = "This is for the administrators of this server."
+ONLY_THE_OWNER: Final = "This is for the owner of this bot."
+SAY_WHICH_LIMIT: Final = "Please give `daily`, `monthly` or both."
+NOT_YOURS: Final = "Only the one who asked for it, or a moderator, may do that."
+ARCHIVED: Final = "It is archived: `/history archived:True` lists it."
+RESTORED: Final = "It is in your list again."
+MESSAGE_STAYS: Final = "The message with it is still there: I am not allowed to remove it."
+
+_DELETED: Final = {
+    "never": "It was not started yet, and never will be.",
+    "going": "It is being made, and its end will not be shown.",
+    "ended": "It still counts for your limits.",
+}
+
+
+def deleted(stage: str) -> str:
+    """What becomes of a request that was ``never`` started, is ``going`` or has ``ended``."""
+    return f"It is deleted. {_DELETED[stage]}"
+
 
 def queued(standing: Standing, cost_usd: Decimal) -> str:
     """What a request that is about to be sent will cost of its user's quota."""

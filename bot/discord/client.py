@@ -10,6 +10,9 @@ import structlog
 
 from bot.discord.answering import explain
 from bot.discord.buttons import Buttons
+from bot.discord.cogs.figures import Statistics
+from bot.discord.cogs.limits import Limits
+from bot.discord.cogs.own import Own
 from bot.discord.cogs.veo import Veo
 from bot.discord.desk import Desk
 from bot.discord.library import Asked, commands, nextcord
@@ -35,7 +38,7 @@ class Client(commands.Bot):
         self._buttons = Buttons(desk)
         self._identified_at = -IDENTIFY_EVERY
         self._at_work: set[asyncio.Task[Any]] = set()
-        for cog in (Veo(desk),):
+        for cog in (Veo(desk), Own(desk), Limits(desk), Statistics(desk, self.is_owner)):
             self.add_cog(cog)
 
     async def on_connect(self) -> None:

@@ -3,6 +3,7 @@
 Whatever blocks goes to threads (:mod:`bot.discord.lanes`), after the first answer to the person.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -78,6 +79,14 @@ class Desk:
         Raises Unavailable, or RequestNotFound where the question does.
         """
         return await self._ask(self._reading, self._database, question)
+
+    async def ask_soon(self, question: Callable[[Connection], T], *, within: float) -> T:
+        """The same in so many seconds, for a person who has no answer yet."""
+        try:
+            async with asyncio.timeout(within):
+                return await self.ask(question)
+        except TimeoutError:
+            raise Unavailable("the database did not answer soon enough") from None
 
     async def report(self, question: Callable[[Connection], T]) -> T:
         """The same for what may take long, one at a time."""

@@ -31,11 +31,11 @@ class Lane:
         """What the work returns or raises. Raises NeverBegun or Unfinished as well."""
         begun = self._threads.submit(work)
         done = asyncio.wrap_future(begun)
+        # Whether anybody still waits for it or not, its error is not to be complained of.
+        done.add_done_callback(lambda each: each.cancelled() or each.exception())
         await asyncio.wait({done}, timeout=self._patience)
         if done.done():
             return done.result()
-        # Nobody will hear of it any more.
-        done.add_done_callback(lambda each: each.cancelled() or each.exception())
         raise NeverBegun if begun.cancel() else Unfinished
 
     def close(self) -> None:
