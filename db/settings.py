@@ -102,7 +102,7 @@ def _wanted(detail: ErrorDetails, field: FieldInfo) -> str:
     bounds: dict[str, Any] = {}
     for rule in field.metadata:
         bounds |= {name: getattr(rule, name) for name in ("ge", "gt", "le") if hasattr(rule, name)}
-    kind = "a whole number" if field.annotation is int else "a number"
+    kind = "a whole number" if field.annotation in (int, int | None) else "a number"
     lowest = f" from {bounds['ge']}" if "ge" in bounds else ""
     highest = f" to {bounds['le']}" if "le" in bounds else ""
     return f"must be {kind}{lowest}{highest}"

@@ -177,7 +177,11 @@ budget_spending = Table(
     Column("period_start", DateTime(timezone=True), primary_key=True),
     Column("spent_usd", Numeric(12, 4), nullable=False),
 )
-Index("idx_budget_spending_period", budget_spending.c.period_start)
+Index(
+    "idx_budget_spending_period",
+    budget_spending.c.period,
+    budget_spending.c.period_start,
+)
 
 schema_migrations = Table(
     "schema_migrations",

@@ -27,7 +27,18 @@ CREATE INDEX IF NOT EXISTS idx_video_requests_forgotten
 
 -- Counters of days and months that are over are dropped by it.
 CREATE INDEX IF NOT EXISTS idx_budget_spending_period
-  ON budget_spending (period_start);
+  ON budget_spending (period, period_start);
+
+-- From when on a limit or budget may still count a request: the month in UTC, or the rolling 24
+-- hours. With an hour to spare, for admissions that began to count a moment ago.
+CREATE OR REPLACE FUNCTION remnants_begin_at(moment TIMESTAMPTZ)
+RETURNS TIMESTAMPTZ
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+  SELECT least(
+    video_period_start('month', moment - interval '1 hour'),
+    moment - interval '25 hours')
+$$;
 
 INSERT INTO schema_migrations (name)
 VALUES ('005_keep_and_remove')

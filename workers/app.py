@@ -11,6 +11,7 @@ from celery import Celery, signals
 from kombu import Queue
 
 from db.settings import read
+from workers.schedule import schedule
 from workers.settings import WorkerSettings
 
 VISIBILITY_TIMEOUT: Final = 120
@@ -24,15 +25,16 @@ STARTING: Final = "starting"
 FOLLOWING: Final = "following"
 HOUSEKEEPING: Final = "housekeeping"
 
-SWEEP_EVERY: Final = 1.0
-"""Seconds."""
-
 app = Celery("workers", include=["workers.tasks", "workers.process"])
 
 
 @app.on_configure.connect
 def _configure(sender: Celery, **_: Any) -> None:
-    sender.conf.update(broker_url=read(WorkerSettings).redis_url.get_secret_value())
+    settings = read(WorkerSettings)
+    sender.conf.update(
+        broker_url=settings.redis_url.get_secret_value(),
+        beat_schedule=schedule(settings),
+    )
 
 
 app.conf.update(
@@ -62,6 +64,8 @@ app.conf.update(
         "poll_operations": FOLLOWING,
         "finalize": FOLLOWING,
         "sweep": HOUSEKEEPING,
+        "cleanup": HOUSEKEEPING,
+        "remove_forgotten": HOUSEKEEPING,
     },
     task_serializer="json",
     accept_content=["json"],
@@ -74,9 +78,6 @@ app.conf.update(
     worker_hijack_root_logger=False,
     # A file for the schedule would be one more thing to lose; ours has no memory to keep.
     beat_scheduler="celery.beat:Scheduler",
-    beat_schedule={
-        "sweep": {"task": "sweep", "schedule": SWEEP_EVERY, "options": {"expires": 2 * SWEEP_EVERY}}
-    },
     timezone="UTC",
 )
 

@@ -76,6 +76,17 @@ def poll_together(request_ids: Sequence[UUID], *, expires_at: datetime) -> None:
     _send(app.signature("poll_operations", args=[ids], expires=expires_at))
 
 
+def clean_up(run: Mapping[str, Any]) -> None:
+    """Have a cleanup go on where its last slice ended."""
+    _send(app.signature("cleanup", kwargs={"run": run}))
+
+
+def remove_forgotten(request_ids: Sequence[UUID], *, expires_at: datetime) -> None:
+    """Have one task remove the outputs, and when it is time the rows, of these requests."""
+    ids = [str(request_id) for request_id in request_ids]
+    _send(app.signature("remove_forgotten", args=[ids], expires=expires_at))
+
+
 def received(headers: Mapping[str, Any] | None) -> NewRequest:
     """The new request that a message of :func:`enqueue` carries. Raises KeyError without one."""
     return NewRequest.from_row((headers or {})[HEADER])

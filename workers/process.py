@@ -14,8 +14,9 @@ from db.errors import DatabaseUnavailable
 from db.migrate import MigrationError
 from db.settings import DatabaseSettings, SettingsError, read, require
 from workers import providers
-from workers.app import SWEEP_EVERY, app
+from workers.app import app
 from workers.logs import configure
+from workers.schedule import SWEEP_EVERY
 from workers.settings import LogSettings, WorkerSettings
 
 log = structlog.get_logger(__name__)

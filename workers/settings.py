@@ -37,6 +37,8 @@ class WorkerSettings(Settings):
     #: Whether what failed without being billed keeps its place in the limits.
     failed_requests_count: bool = True
     generation_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
+    #: Days that an ended request is kept; None keeps everything.
+    request_retention_days: Annotated[int | None, Field(ge=1, le=36_500)] = None
     rescue_after_seconds: Annotated[int, Field(ge=1, le=3_600)] = 30
     video_provider: Literal["sandbox"] = "sandbox"
     video_storage: Literal["folder"] = "folder"
@@ -59,6 +61,12 @@ class WorkerSettings(Settings):
     def generation_timeout(self) -> timedelta:
         """From a request's start to its timeout (RT4)."""
         return timedelta(seconds=self.generation_timeout_seconds)
+
+    @property
+    def retention(self) -> timedelta | None:
+        """How long ended requests are kept (RE1); None keeps everything."""
+        days = self.request_retention_days
+        return None if days is None else timedelta(days=days)
 
     @property
     def rescue_after(self) -> timedelta:

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final
 from uuid import UUID
 
-from db import leases
+from db import forgetting, leases, removal
 from db.records import Due
 from db.states import Status
 from workers import chain
@@ -39,7 +39,18 @@ def sweep(context: Context) -> None:
         for batch in _batches([row for row in due if not _is_to_be_started(row)]):
             chain.poll_together(batch, expires_at=expires_at)
         if len(due) < AT_ONCE:
-            return
+            break
+    _tidy(context)
+
+
+def _tidy(context: Context) -> None:
+    """Drop what no window counts any more, and have removed what is to be forgotten."""
+    expires_at = datetime.now(UTC) + forgetting.LEASE
+    with context.database.autocommit() as conn:
+        removal.lapse(conn)
+        forgotten = iter(forgetting.take(conn, limit=AT_ONCE))
+    while batch := list(islice(forgotten, BATCH)):
+        chain.remove_forgotten(batch, expires_at=expires_at)
 
 
 def _is_to_be_started(row: Due) -> bool:

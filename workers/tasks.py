@@ -15,7 +15,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from db.errors import DatabaseError, DatabaseUnavailable
 from db.validation import InvalidRequest
-from workers import chain, following, starting, sweeper
+from workers import chain, following, privacy, retention, starting, sweeper
 from workers.app import app
 from workers.chain import BrokerUnavailable
 from workers.context import context
@@ -96,6 +96,39 @@ def sweep() -> None:
         sweeper.sweep(context())
     except (DatabaseUnavailable, BrokerUnavailable) as error:
         log.warning("sweep_failed", reason=str(error))
+
+
+class CleanupTask(RequestTask):
+    """What a cleanup returns is for operators to see in Flower: how many requests it deleted."""
+
+    resultrepr_maxsize = 64
+
+
+@app.task(base=CleanupTask, name="cleanup")
+def cleanup(run: dict[str, Any] | None = None) -> str:
+    """Delete what is older than REQUEST_RETENTION_DAYS (RE1), or a slice of that; says how many.
+
+    A message that comes again goes over the same ground, finds it clean, and goes on.
+    """
+    age = context().settings.retention
+    if age is None:
+        # It was set when this was sent.
+        log.warning("cleanup_not_wanted")
+        return "not wanted"
+    done = retention.clean_for_a_while(context().database, context().storage, age, run)
+    if done is None:
+        return "another one runs"
+    if done.is_finished:
+        return f"deleted {done.deleted}"
+    chain.clean_up(done.as_message())
+    return f"deleted {done.deleted} so far"
+
+
+@app.task(base=RequestTask, name="remove_forgotten")
+def remove_forgotten(request_ids: list[str]) -> None:
+    """Remove the outputs of forgotten requests that have ended, and the rows when it is time."""
+    ids = [UUID(text) for text in request_ids]
+    privacy.remove(context().database, context().storage, ids)
 
 
 def _go_on_if(step: Step) -> None:

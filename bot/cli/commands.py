@@ -10,6 +10,7 @@ import click
 
 from bot.cli import (
     INTERRUPTED,
+    cleanup,
     database,
     demo,
     flower,
@@ -85,6 +86,7 @@ cli.add_command(reading.show)
 cli.add_command(reading.events)
 cli.add_command(keeping.archive)
 cli.add_command(keeping.delete)
+cli.add_command(cleanup.cleanup)
 cli.add_command(stats.stats)
 cli.add_command(limits.limits)
 cli.add_command(database.db)

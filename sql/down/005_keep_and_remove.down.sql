@@ -1,3 +1,4 @@
+DROP FUNCTION IF EXISTS remnants_begin_at(TIMESTAMPTZ);
 DROP INDEX IF EXISTS idx_budget_spending_period;
 DROP INDEX IF EXISTS idx_video_requests_forgotten;
 DROP INDEX IF EXISTS idx_video_requests_figures;

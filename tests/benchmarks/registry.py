@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.benchmarks import admission, budgets, growth, rate_check, reads, transitions
+from tests.benchmarks import admission, budgets, growth, rate_check, reads, retention, transitions
 from tests.benchmarks.ground import Ground
 from tests.benchmarks.measuring import Comparison
 
@@ -23,6 +23,7 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "rate-check": Benchmark("the rate check against SELECT 1", rate_check.run),
     "transitions": Benchmark("a guarded move against a plain UPDATE and INSERT", transitions.run),
     "reads": Benchmark("history and statistics against the time they may take", reads.run),
+    "retention": Benchmark("admissions while half of all requests are deleted", retention.run),
     "growth": Benchmark("admission and rate check with ten times the rows", growth.run),
     "reads-growth": Benchmark("history and statistics with ten times the rows", reads.run_growth),
 }

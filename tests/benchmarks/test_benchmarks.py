@@ -42,6 +42,7 @@ def test_a_quick_run_of_them_all() -> None:
     assert [each["name"] for each in found] == [
         "admission of a new user",
         "refusal of a user with 1,000",
+        "16 clients under budgets, a request",
         "rate check of a user with 1,000",
         "the seed's COUNT(*) of that user",
         "start",
@@ -53,6 +54,8 @@ def test_a_quick_run_of_them_all() -> None:
         "guild statistics, all time",
         "global statistics, 24 h",
         "global statistics, all time",
+        "admission while old requests go, median",
+        "admission while old requests go, 99th percentile",
         "admission, 100,000 rows",
         "rate check, 100,000 rows",
         "user history, 100,000 rows",

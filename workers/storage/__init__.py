@@ -33,6 +33,14 @@ class Storage(Protocol):
     def outputs(self, prefix: str) -> list[str]:
         """The addresses of the finished videos under `prefix`; they do not expire."""
 
+    def remove(self, request_id: UUID, prefix: str | None) -> bool:
+        """Remove all outputs of a request, and its mark. That nothing is there does no harm.
+
+        `prefix` is what the row says. It never decides what is removed, which is what lies under
+        :meth:`prefix_for` the id. False: by the row, outputs lie in a storage of another kind,
+        and were left. One of this kind that is not the request's own is StorageUnavailable.
+        """
+
 
 def load(settings: WorkerSettings) -> Storage:
     """The storage that the settings name."""

@@ -1,5 +1,6 @@
 """Videos in a local folder: one folder a request, ``file://`` addresses."""
 
+import shutil
 import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -57,6 +58,21 @@ class FolderStorage:
             ]
         except OSError as error:
             raise StorageUnavailable(f"{prefix} cannot be read: {error.strerror}") from error
+
+    def remove(self, request_id: UUID, prefix: str | None) -> bool:
+        """Remove the request's folder, whatever is in it; links in it are not followed."""
+        folder = path_of(self.prefix_for(request_id))
+        is_ours = prefix is None or urlsplit(prefix).scheme == "file"
+        if prefix is not None and is_ours and path_of(prefix) != folder:
+            # The outputs may well be there, for a process with another OUTPUT_DIR.
+            raise StorageUnavailable(f"{prefix} is not the request's folder in {self._root}")
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise StorageUnavailable(f"{folder} cannot be removed: {error}") from error
+        return is_ours
 
 
 def path_of(address: str) -> Path:

@@ -1,0 +1,133 @@
+"""What is kept of a user, told to them and forgotten at their wish. No limit gets any wider by it.
+
+A function takes the caller's connection; the caller owns the transaction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import Connection, case, delete, func, null, select, update
+
+from db import keeping, quotas, requests
+from db.forgetting import HAS_ENDED, LEASE
+from db.records import Event, Request
+from db.standing import Budget, Period, Scope, UserQuota
+from db.states import Status
+from db.tables import budgets, request_remnants, video_events, video_requests
+
+c = video_requests.c
+
+
+@dataclass(frozen=True, slots=True)
+class Remnant:
+    """What limits and budgets still count of a request that is gone. The price is in dollars."""
+
+    guild_id: str
+    created_at: datetime
+    cost_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Everything that is kept of a user."""
+
+    user_id: str
+    exported_at: datetime
+    #: The oldest first, those that were archived or deleted among them.
+    requests: Sequence[Request]
+    #: Of all these requests, in the order they happened.
+    events: Sequence[Event]
+    remnants: Sequence[Remnant]
+    #: What an administrator has set for the user.
+    quota: UserQuota | None
+    budgets: Sequence[Budget]
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """How many requests a user's wish to be forgotten was about."""
+
+    requests: int
+    #: Of these, those that are being made, and go when they have ended.
+    being_made: int
+
+
+def export(conn: Connection, user_id: str) -> Kept:
+    """Everything that is kept of the user; nothing of what was to be forgotten."""
+    is_theirs = (c.user_id == user_id, c.forgotten_at.is_(None))
+    rows = conn.execute(
+        select(video_requests).where(*is_theirs).order_by(c.created_at, c.id)
+    ).mappings()
+    happened = conn.execute(
+        select(video_events)
+        .join(video_requests, c.id == video_events.c.request_id)
+        .where(*is_theirs)
+        .order_by(video_events.c.id)
+    ).mappings()
+    left = request_remnants.c
+    remnants = conn.execute(
+        select(left.guild_id, left.created_at, left.cost_usd)
+        .where(left.user_id == user_id)
+        .order_by(left.created_at)
+    )
+    own = budgets.c
+    limits = conn.execute(
+        select(own.period, own.limit_usd)
+        .where(own.scope == Scope.USER, own.scope_id == user_id)
+        .order_by(own.period)
+    )
+    return Kept(
+        user_id=user_id,
+        exported_at=conn.execute(select(func.now())).scalar_one(),
+        requests=[requests.as_request(found) for found in rows],
+        events=[Event(**found) for found in happened],
+        remnants=[Remnant(*found) for found in remnants],
+        quota=quotas.get(conn, user_id),
+        budgets=[
+            Budget(Scope.USER, user_id, Period(period), limit_usd) for period, limit_usd in limits
+        ],
+    )
+
+
+def forget(conn: Connection, user_id: str, *, is_counted: bool = True) -> Marked:
+    """Empty all requests of the user, so that nobody reads any of it from here on.
+
+    Prompt, channel, error, source, video addresses and events go at once; what nobody has begun
+    to start ends without being paid for (`is_counted` as with :func:`db.keeping.delete`). The
+    rows, with the prefix of the outputs, go when these are removed: see :mod:`workers.privacy`.
+    What an administrator has set for the user stays, or being forgotten would lift a ban. Wants a
+    transaction; doing it again does no harm.
+    """
+    marked = (
+        update(video_requests)
+        .where(c.user_id == user_id, c.forgotten_at.is_(None))
+        .values(
+            forgotten_at=func.now(),
+            deleted_at=func.coalesce(c.deleted_at, func.now()),
+            prompt="",
+            channel_id="",
+            error_message=null(),
+            source_id=null(),
+            video_urls=null(),
+            # What has ended is the caller's to remove for a while; the rest has its followers.
+            due_at=case((HAS_ENDED, func.now() + LEASE), else_=c.due_at),
+        )
+        .returning(c.id, c.status)
+        .execution_options(query="forget")
+    )
+    found = conn.execute(marked).all()
+    being_made = 0
+    # The marks hold the rows until the transaction ends: nobody can claim one in between.
+    for request_id in (row.id for row in found if not Status(row.status).has_ended):
+        request = requests.get(conn, request_id)
+        if request is not None:
+            request = keeping.cancel(conn, request, is_counted=is_counted)
+            being_made += not request.status.has_ended
+    conn.execute(
+        delete(video_events).where(
+            video_events.c.request_id == c.id, c.user_id == user_id, c.forgotten_at.is_not(None)
+        )
+    )
+    return Marked(len(found), being_made)
