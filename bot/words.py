@@ -41,6 +41,13 @@ ONLY_IN_SERVERS: Final = "This is for servers: please use it in one."
 ONLY_ADMINISTRATORS: Final = "This is for the administrators of this server."
 ONLY_THE_OWNER: Final = "This is for the owner of this bot."
 SAY_WHICH_LIMIT: Final = "Please give `daily`, `monthly` or both."
+EXPORTED: Final = "Everything that is kept of you:"
+FORGET_ALL: Final = (
+    "This deletes all your requests, what happened to them, and your videos; it cannot be undone. "
+    "Only when you asked, in which server and at what price stays until no limit counts it any "
+    "more. What stands in channels stays there. Shall I?"
+)
+KEPT: Final = "Nothing was deleted."
 NOT_YOURS: Final = "Only the one who asked for it, or a moderator, may do that."
 ARCHIVED: Final = "It is archived: `/history archived:True` lists it."
 RESTORED: Final = "It is in your list again."
@@ -51,6 +58,14 @@ _DELETED: Final = {
     "going": "It is being made, and its end will not be shown.",
     "ended": "It still counts for your limits.",
 }
+
+
+def forgotten(requests: int, being_made: int) -> str:
+    """What has become of everything that somebody asked for."""
+    if not requests:
+        return "There was nothing of yours."
+    later = f" {being_made} still being made will go when it ends." if being_made else ""
+    return f"It is done: {requests} of your requests are deleted.{later}"
 
 
 def deleted(stage: str) -> str:

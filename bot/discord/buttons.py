@@ -62,6 +62,12 @@ class Buttons:
             case ["history", "open"]:
                 await promise(asked, is_private=True)
                 await show_video(self._desk, asked, UUID(data["values"][0]))
+            case ["mydata", "forget"]:
+                await promise_change(asked)
+                await self._forget(asked)
+            case ["mydata", "keep"]:
+                await promise_change(asked)
+                await tell(asked, words.KEPT)
             case _:
                 log.warning("interaction_unknown", interaction=asked.id)
 
@@ -145,6 +151,10 @@ class Buttons:
 
         await self._desk.ask(put)
         await tell(asked, words.RESTORED if is_back else words.ARCHIVED)
+
+    async def _forget(self, asked: Asked) -> None:
+        marked = await self._desk.forget(user_of(asked))
+        await tell(asked, words.forgotten(marked.requests, marked.being_made))
 
     async def _turn(self, asked: Asked, page: Page) -> None:
         await promise_change(asked)

@@ -12,6 +12,7 @@ from bot.discord.answering import explain
 from bot.discord.buttons import Buttons
 from bot.discord.cogs.figures import Statistics
 from bot.discord.cogs.limits import Limits
+from bot.discord.cogs.mydata import MyData
 from bot.discord.cogs.own import Own
 from bot.discord.cogs.veo import Veo
 from bot.discord.desk import Desk
@@ -37,8 +38,15 @@ class Client(commands.Bot):
         )
         self._buttons = Buttons(desk)
         self._identified_at = -IDENTIFY_EVERY
+        self._tidied: set[str] = set()
         self._at_work: set[asyncio.Task[Any]] = set()
-        for cog in (Veo(desk), Own(desk), Limits(desk), Statistics(desk, self.is_owner)):
+        for cog in (
+            Veo(desk),
+            Own(desk),
+            MyData(desk),
+            Limits(desk),
+            Statistics(desk, self.is_owner),
+        ):
             self.add_cog(cog)
 
     async def on_connect(self) -> None:
@@ -58,11 +66,25 @@ class Client(commands.Bot):
         self._at_work.add(task)
         try:
             if interaction.type is nextcord.InteractionType.application_command:
-                await super().on_interaction(interaction)
+                await self._run(interaction)
             else:
                 await self._use(interaction)
         finally:
             self._at_work.discard(task)
+
+    async def _run(self, asked: Asked) -> None:
+        data: Any = asked.data or {}
+        scope = data.get("guild_id")
+        everywhere = self.get_application_command_from_signature(data["name"], data["type"], None)
+        is_known = self.get_application_command(int(data["id"])) is not None
+        if is_known or scope is None or everywhere is None:
+            await super().on_interaction(asked)
+            return
+        # Registered in this server while DISCORD_GUILD_ID named it. It still is what it says.
+        await everywhere.call(self._connection, asked)
+        if scope not in self._tidied:
+            self._tidied.add(scope)
+            await self.discover_application_commands(guild_id=int(scope))
 
     async def _use(self, asked: Asked) -> None:
         data: Any = asked.data or {}

@@ -20,10 +20,11 @@ from bot.settings import BotSettings
 from db import limits
 from db.engine import Database
 from db.errors import DatabaseError, DatabaseUnavailable, RequestNotFound
+from db.privacy import Marked
 from db.records import NewRequest
 from db.settings import DatabaseSettings
 from db.standing import Standing
-from workers import chain, providers
+from workers import chain, privacy, providers, storage
 from workers.chain import BrokerUnavailable, ReplyTo
 from workers.settings import DiscordSettings, WorkerSettings
 
@@ -65,6 +66,7 @@ class Desk:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.provider = providers.load(settings.worker)
+        self.storage = storage.load(settings.worker)
         self.ceiling = Ceiling(settings.worker.daily_limit)
         self._database = Database(settings.database, answer_timeout=ANSWER_TIMEOUT)
         self._patient = Database(settings.database, answer_timeout=REPORT_TIMEOUT)
@@ -97,6 +99,10 @@ class Desk:
             with database.begin() as conn:
                 return question(conn)
 
+        return await self._done(lane, work)
+
+    @staticmethod
+    async def _done(lane: Lane, work: Callable[[], T]) -> T:
         try:
             return await lane.run(work)
         except RequestNotFound:
@@ -115,6 +121,15 @@ class Desk:
             return await self._reading.run(work)
         except (NeverBegun, Unfinished):
             raise Unavailable("it did not end in time") from None
+
+    async def forget(self, user_id: str) -> Marked:
+        """Forget all that the user has asked for. Raises Unavailable."""
+        is_counted = self.settings.worker.failed_requests_count
+
+        def work() -> Marked:
+            return privacy.forget(self._patient, self.storage, user_id, is_counted=is_counted)
+
+        return await self._done(self._reporting, work)
 
     def price(self, new: NewRequest) -> Decimal:
         """Dollars."""

@@ -64,11 +64,11 @@ def _option(request: Request) -> nextcord.SelectOption:
     )
 
 
-def of_wish_to_be_forgotten(user_id: str) -> nextcord.ui.View:
+def of_wish_to_be_forgotten() -> nextcord.ui.View:
     """Asks before everything goes."""
     view = nextcord.ui.View()
-    view.add_item(_button("Delete everything", f"mydata:forget:{user_id}", Style.danger))
-    view.add_item(_button("Keep it", f"mydata:keep:{user_id}"))
+    view.add_item(_button("Delete everything", "mydata:forget", Style.danger))
+    view.add_item(_button("Keep it", "mydata:keep"))
     return view
 
 

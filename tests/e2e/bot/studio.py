@@ -14,7 +14,16 @@ from tests.e2e.discord import FakeDiscord, Interaction, Person
 from tests.workers.harness import System
 from tests.workers.running import Process
 
-COMMANDS: Sequence[str] = ("dashboard", "history", "limits", "quota", "stats", "veo", "video")
+COMMANDS: Sequence[str] = (
+    "dashboard",
+    "history",
+    "limits",
+    "mydata",
+    "quota",
+    "stats",
+    "veo",
+    "video",
+)
 """All that are registered, in the order of their names."""
 WRITE = "POST /applications/*"
 
