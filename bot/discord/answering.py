@@ -47,7 +47,11 @@ async def promise_change(asked: Asked) -> None:
 
 async def open_form(asked: Asked, form: nextcord.ui.Modal) -> None:
     """Answer with a form. Raises NotOurs."""
-    await _first(asked.response.send_modal(form))
+    try:
+        await _first(asked.response.send_modal(form))
+    finally:
+        # What comes of it is found by its id; nextcord is not to answer it as well.
+        form.stop()
 
 
 async def _first(answer: Any) -> None:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from uuid import UUID, uuid5
+from datetime import timedelta
+from uuid import UUID, uuid4, uuid5
 
 from sqlalchemy import func, select
 
 from bot.discord import taking
-from db.records import Request
+from db import admission
+from db.records import NewRequest, Request
 from db.requests import as_request
 from db.tables import video_requests
 from tests.e2e.discord import FakeDiscord, Interaction, Person
@@ -68,6 +70,16 @@ class Studio:
         with self.system.database.autocommit() as conn:
             found = conn.execute(wanted.order_by(video_requests.c.created_at)).mappings()
             return [as_request(each) for each in found]
+
+    def admit(self, person: Person, *prompts: str) -> None:
+        """Requests of somebody that no worker takes up."""
+        guild = person.place.guild
+        where = ("dm" if guild is None else str(guild.id), str(person.place.id))
+        with self.system.database.autocommit() as conn:
+            for each in prompts:
+                new = NewRequest(uuid4(), str(person.id), *where, each)
+                hour = timedelta(hours=1)
+                admission.admit(conn, new, daily_limit=100, monthly_quota=100, lease=hour)
 
     def count_rows(self) -> int:
         """Of everybody."""
