@@ -42,11 +42,14 @@ class DatabaseSettings(Settings):
     @classmethod
     def _is_postgres(cls, url: SecretStr) -> SecretStr:
         try:
-            name = make_url(url.get_secret_value()).drivername
+            address = make_url(url.get_secret_value())
         except (ArgumentError, ValueError):
-            name = ""
-        if name not in ("postgres", "postgresql", DRIVER):
+            address = None
+        if address is None or address.drivername not in ("postgres", "postgresql", DRIVER):
             raise ValueError("must look like postgresql://user:password@host:5432/database")
+        if "@" in (address.host or ""):
+            # What is behind the first @ would count as the host, and be shown.
+            raise ValueError("has more than one @: inside of a password, write %40")
         return url
 
     @property

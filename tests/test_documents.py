@@ -130,9 +130,9 @@ def test_no_variable_of_the_developer_reaches_a_test() -> None:
 # --- States ---------------------------------------------------------------------------------
 
 
-def test_the_diagram_of_the_readme_is_the_table_of_the_code() -> None:
-    _, _, rest = (ROOT / "README.rst").read_text().partition("\nThe life of a request\n")
-    diagram = re.search(r"text\n\n((?: {4}.*\n)+)", rest)
+def drawn_moves(text: str) -> set[tuple[str, str]]:
+    """The moves of the first diagram of `text`."""
+    diagram = re.search(r"text\n\n((?: {4}.*\n)+)", text)
     assert diagram
     drawn: set[tuple[str, str]] = set()
     sources: dict[int, str] = {}
@@ -144,9 +144,19 @@ def test_the_diagram_of_the_readme_is_the_table_of_the_code() -> None:
             target = re.match(r" (\w+)", line[arrow.end() :])
             assert target
             drawn.add((sources[arrow.start()], target[1]))
-    assert drawn == {
+    return drawn
+
+
+@pytest.mark.parametrize("document", ["README.rst", "db/README.rst"])
+def test_the_diagram_is_the_table_of_the_code(document: str) -> None:
+    _, _, rest = (ROOT / document).read_text().partition("\nThe life of a request\n")
+    assert drawn_moves(rest) == {
         (str(source), str(target)) for source, targets in TRANSITIONS.items() for target in targets
     }
+
+
+def test_the_readme_tells_of_every_state() -> None:
+    _, _, rest = (ROOT / "README.rst").read_text().partition("\nThe life of a request\n")
     told = re.findall(r"^``(\w+)`` +\S", rest.partition("\nThe map\n")[0], re.MULTILINE)
     assert told == [str(status) for status in Status]
 
@@ -163,12 +173,6 @@ def parse(arguments: list[str]) -> None:
         assert found is not None, name
         command = found
         context = command.make_context(name, [*arguments], parent=context)
-
-
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_every_command_that_is_named_exists(path: Path) -> None:
-    for name in re.findall(r"\bvideo-bot ([a-z]+)", path.read_text()):
-        assert name in {*cli.commands}, name
 
 
 def readme_commands() -> list[str]:

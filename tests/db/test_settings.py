@@ -118,6 +118,17 @@ def test_another_address_is_refused_without_showing_it(
     )
 
 
+def test_lg2_an_at_sign_inside_of_a_password_is_told_how_to_be_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://bot:hu@sh@db/videos")
+    with pytest.raises(SettingsError) as caught:
+        read(DatabaseSettings)
+    assert str(caught.value) == (
+        "DATABASE_URL has more than one @: inside of a password, write %40"
+    )
+
+
 def test_lg2_settings_do_not_show_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", URL)
     settings = read(DatabaseSettings)
