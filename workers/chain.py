@@ -20,7 +20,8 @@ from workers.app import app
 LINKS: Final = ("create_request", "start_generation", "poll_operation", "finalize")
 
 HEADER: Final = "video_request"
-REPLY_TO: Final = "reply_to"
+#: Not `reply_to`: Celery has one of its own.
+REPLY_HEADER: Final = "video_reply_to"
 
 PATIENCE: Final = 2.0
 """Seconds that whoever asks for a video waits for each answer of Redis (DESIGN, 9)."""
@@ -46,7 +47,7 @@ def enqueue(new: NewRequest, *, reply_to: ReplyTo | None = None) -> None:
     """
     headers: dict[str, Any] = {HEADER: new.as_row()}
     if reply_to is not None:
-        headers[REPLY_TO] = asdict(reply_to)
+        headers[REPLY_HEADER] = asdict(reply_to)
     hasty = app.connection_for_write(
         transport_options={
             "socket_connect_timeout": PATIENCE,
