@@ -40,7 +40,8 @@ def up(folder: Path | None) -> None:
 
     It brings PostgreSQL and Redis of its own, unless DATABASE_URL or REDIS_URL say where they
     are, migrates the database, and runs a worker, beat, Flower (on PORT, if that is set), the
-    web process and, if DISCORD_TOKEN is set, the bot. Requests and videos are there again the next time.
+    web process and, if DISCORD_TOKEN is set, the bot. Requests and videos are there again the
+    next time.
     """
     from bot.cli import local
     from bot.settings import BotSettings, FlowerSettings, GivenSettings, WebSettings
@@ -49,16 +50,11 @@ def up(folder: Path | None) -> None:
 
     given = read(GivenSettings).variables()
     brought = {"DATABASE_URL", "FLOWER_BASIC_AUTH"}.difference(given)
-    needed: tuple[type[Settings], ...] = (
-        DatabaseSettings,
-        FlowerSettings,
-        WebSettings,
-        WorkerSettings,
-        LogSettings,
-    )
+    needed: list[type[Settings]] = [DatabaseSettings, FlowerSettings, WebSettings]
+    needed += [WorkerSettings, LogSettings]
     is_on_discord = "DISCORD_TOKEN" in given
     if is_on_discord:
-        needed = (*needed, BotSettings, DiscordSettings)
+        needed += [BotSettings, DiscordSettings]
     require(*needed, brought=brought)
     with ExitStack() as stack:
         wanted = folder or local.home() / "up"

@@ -45,11 +45,8 @@ def commands() -> list[str]:
 
 def test_both_files_start_the_same_processes() -> None:
     services = {name for name, each in compose()["services"].items() if "build" in each}
-    assert (
-        {*procfile()} - {"release"}
-        == services - {"migrate"}
-        == {"worker", "beat", "bot", "flower", "web"}
-    )
+    processes = {"worker", "beat", "bot", "flower", "web"}
+    assert {*procfile()} - {"release"} == services - {"migrate"} == processes
     assert procfile()["release"] == "video-bot db migrate"
     assert compose()["services"]["migrate"]["command"] == ["db", "migrate"]
 

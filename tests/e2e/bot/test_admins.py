@@ -90,7 +90,7 @@ def test_nor_served_to_others_where_a_server_shows_them(
     studio: Studio, discord: FakeDiscord, ana: Person, command: str
 ) -> None:
     """Servers may show commands to whom they like, and nobody administrates a conversation."""
-    options = {"user": ana.user} if "limits" in command else {}
+    options: dict[str, object] = {"user": ana.user} if "limits" in command else {}
     if command == "limits set":
         options["daily"] = 1000
     [root] = [

@@ -17,7 +17,7 @@ SECRET = "hush-hush.hush.hush"
 
 
 @pytest.fixture(scope="module")
-def studio(new_studio: NewStudio) -> Iterator[Studio]:
+def studio(new_studio: NewStudio) -> Studio:
     return new_studio()
 
 
