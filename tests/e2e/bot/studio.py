@@ -15,6 +15,7 @@ from db.tables import video_requests
 from tests.e2e.discord import FakeDiscord, Interaction, Person
 from tests.workers.harness import System
 from tests.workers.running import Process
+from tests.workers.waiting import PATIENCE
 
 COMMANDS: Sequence[str] = (
     "dashboard",
@@ -36,11 +37,9 @@ class Studio:
     def __init__(self, discord: FakeDiscord, system: System) -> None:
         self.discord = discord
         self.system = system
-        self.environment = {
-            **system.environment,
-            "DISCORD_TOKEN": discord.token,
-            "DISCORD_API_URL": discord.url,
-        }
+        # The workers' too.
+        self.environment = system.environment
+        self.environment |= {"DISCORD_TOKEN": discord.token, "DISCORD_API_URL": discord.url}
 
     @contextmanager
     def bot(self, **environment: object) -> Iterator[Process]:
@@ -90,6 +89,13 @@ class Studio:
 def id_of(asked: Interaction) -> UUID:
     """The request that an interaction asks for."""
     return uuid5(taking._INTERACTIONS, str(asked.id))
+
+
+def wait_until_said(asked: Interaction, text: str, *, within: float = PATIENCE) -> Interaction:
+    """Itself, once its answer has had this in its text; a worker may have gone on with it."""
+    return asked.wait_for(
+        lambda it: any(text in each.content for each in it.history), text, within=within
+    )
 
 
 def texts(asked: Interaction) -> str:

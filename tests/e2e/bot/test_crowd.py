@@ -16,7 +16,7 @@ from bot import words
 from db.embedded import postgres
 from db.migrate import migrate
 from tests.bot.web.conftest import listener
-from tests.e2e.bot.studio import Studio, id_of
+from tests.e2e.bot.studio import Studio, id_of, wait_until_said
 from tests.e2e.discord import FakeDiscord, Guild, Interaction
 from tests.workers.harness import new_system
 from tests.workers.waiting import until
@@ -95,7 +95,7 @@ def frozen(url: str) -> Iterator[None]:
 def test_all_is_well(studio: Studio, discord: FakeDiscord, guild: Guild) -> None:
     asked = rush(discord, guild)
     for each in asked:
-        each.wait_for_text("1 of 2 left today after this one", within=PATIENCE)
+        wait_until_said(each, "1 of 2 left today after this one", within=PATIENCE)
     wanted = Counter(id_of(each) for each in asked)
 
     def in_the_queue() -> Counter[UUID]:
@@ -115,7 +115,7 @@ def test_postgres_stands_still(studio: Studio, discord: FakeDiscord, guild: Guil
         hers = [ana.slash("veo", {"prompt": f"kite number {number}"}) for number in range(3)]
         asked = rush(discord, guild)
         for each in asked:
-            each.wait_for_text(words.QUEUED_BLINDLY, within=PATIENCE)
+            wait_until_said(each, words.QUEUED_BLINDLY, within=PATIENCE)
         for each in hers:
             each.wait_until_answered()
     said = sorted(each.content for each in hers)
@@ -123,8 +123,8 @@ def test_postgres_stands_still(studio: Studio, discord: FakeDiscord, guild: Guil
     degraded = system.processes[0].said("Rate limiting degraded")
     assert len(degraded) == len(asked) + 3
     assert {each["level"] for each in degraded} == {"warning"}
-    system.start_worker()
     wanted = [id_of(each) for each in asked + hers if each.content == words.QUEUED_BLINDLY]
+    system.start_worker()
     until(lambda: len(system.rows(wanted)) == len(wanted), what="all are taken on", within=PATIENCE)
     assert studio.count_rows() == len(wanted)
 

@@ -7,7 +7,7 @@ import pytest
 from db.processes import free_port
 from tests.bot.running import run
 from tests.e2e.bot.conftest import NewStudio
-from tests.e2e.bot.studio import COMMANDS, WRITE, Studio, id_of
+from tests.e2e.bot.studio import COMMANDS, WRITE, Studio, id_of, wait_until_said
 from tests.e2e.discord import Guild, Person
 from tests.workers.running import Process
 
@@ -161,7 +161,7 @@ def test_ten_cuts_lose_nothing(studio: Studio, ana: Person, bot: Process) -> Non
         asked.append(ana.slash("veo", {"prompt": f"kite number {number}"}))
         discord.gateway.wait_until_resumed(before + number)
     for each in asked:
-        each.wait_for_text("goes into the queue")
+        wait_until_said(each, "goes into the queue")
     assert discord.gateway.sessions.identified == identified
     assert not any(each.failed for each in asked)
     assert len({id_of(each) for each in asked}) == 10

@@ -6,7 +6,7 @@ import pytest
 
 from db.states import Status
 from tests.e2e.bot.conftest import NewStudio
-from tests.e2e.bot.studio import Studio, id_of
+from tests.e2e.bot.studio import Studio, id_of, wait_until_said
 from tests.e2e.discord import Callback, Channel, FakeDiscord, Guild, NotOffered, Person
 
 KITE = "a red kite over a grassy park"
@@ -99,7 +99,7 @@ def test_a_prompt_that_is_wrong_is_refused_at_once_and_to_them_alone(
 @pytest.mark.usefixtures("studio")
 def test_words_that_hold_a_blocked_word_are_none(ana: Person) -> None:
     asked = ana.slash("veo", {"prompt": "a bloodhound"})
-    asked.wait_for_text("goes into the queue")
+    wait_until_said(asked, "goes into the queue")
 
 
 def test_it_is_for_the_channels_that_are_allowed(
@@ -116,7 +116,7 @@ def test_it_is_for_the_channels_that_are_allowed(
 def test_the_sixth_is_refused_with_the_time_to_come_back(studio: Studio, ana: Person) -> None:
     for left in range(4, -1, -1):
         asked = ana.slash("veo", {"prompt": KITE})
-        asked.wait_for_text(f"{left} of 5 left")
+        wait_until_said(asked, f"{left} of 5 left")
         studio.system.wait_for_row(id_of(asked))
     sixth = ana.slash("veo", {"prompt": KITE})
     sixth.wait_for_text("All 5 videos of the last 24 hours are used. The next one comes free at ")
@@ -128,7 +128,7 @@ def test_the_sixth_is_refused_with_the_time_to_come_back(studio: Studio, ana: Pe
 def test_nobody_is_pinged_by_what_a_prompt_says(discord: FakeDiscord, ana: Person) -> None:
     bob = discord.new_person("bob", ana.place.guild)
     asked = ana.slash("veo", {"prompt": f"@everyone {bob.mention} look"})
-    asked.wait_for_text("goes into the queue")
+    wait_until_said(asked, "goes into the queue")
     assert not bob.pings
     assert not any(each.pings.has_everyone for each in ana.screen())
 

@@ -11,7 +11,7 @@ from db import keeping
 from db.records import Request
 from db.states import Status
 from tests.e2e.bot.conftest import NewStudio
-from tests.e2e.bot.studio import Studio, id_of, texts
+from tests.e2e.bot.studio import Studio, id_of, texts, wait_until_said
 from tests.e2e.discord import (
     Callback,
     FakeDiscord,
@@ -73,7 +73,7 @@ def post(studio: Studio, person: Person, request: Request) -> Message:
 def test_once_more(studio: Studio, eve: Person, ana: Person, film: Request, button: str) -> None:
     """Anybody who sees it may ask for the same, of their own limit."""
     asked = ana.click(post(studio, eve, film), button)
-    asked.wait_for_text("goes into the queue")
+    wait_until_said(asked, "goes into the queue")
     assert asked.callback is Callback.DEFERRED_MESSAGE
     row = studio.system.wait_for_row(id_of(asked))
     assert (row.user_id, row.prompt, row.source_id) == (str(ana.id), KITE, film.id)
@@ -92,11 +92,11 @@ def test_remix_after_a_restart(studio: Studio, eve: Person, film: Request) -> No
     with studio.bot(BLOCKED_WORDS="blood"):
         # What was opened before is sent now, and the buttons go on working.
         sent = eve.submit(opened, {"prompt": "a blue kite at night"})
-        sent.wait_for_text("goes into the queue")
+        wait_until_said(sent, "goes into the queue")
         row = studio.system.wait_for_row(id_of(sent))
         assert (row.prompt, row.source_id) == ("a blue kite at night", film.id)
         assert "remixed" in studio.system.story(row.id)
-        eve.click(message, "Again").wait_for_text("goes into the queue")
+        wait_until_said(eve.click(message, "Again"), "goes into the queue")
 
 
 @pytest.fixture(scope="module")
