@@ -7,7 +7,7 @@ from typing import Any, Final
 import aiohttp
 import structlog
 
-from bot import words
+from bot.discord import sentences
 from bot.discord.desk import Declined, Unavailable
 from bot.discord.library import Asked, Json, nextcord
 from bot.discord.promises import Promises
@@ -121,10 +121,10 @@ def _sentence(error: BaseException) -> str:
         case Declined():
             return str(error)
         case RequestNotFound():
-            return words.NO_SUCH_VIDEO
+            return sentences.NO_SUCH_VIDEO
         case Unavailable():
-            return words.UNAVAILABLE
-    return words.BROKEN
+            return sentences.UNAVAILABLE
+    return sentences.BROKEN
 
 
 def _named(error: BaseException) -> str:

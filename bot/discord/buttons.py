@@ -8,8 +8,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
-from bot import words
-from bot.discord import views
+from bot.discord import sentences, views
 from bot.discord.answering import (
     FAILURES,
     open_form,
@@ -67,7 +66,7 @@ class Buttons:
                 await self._forget(asked)
             case ["mydata", "keep"]:
                 await promise_change(asked)
-                await tell(asked, words.KEPT)
+                await tell(asked, sentences.KEPT)
             case _:
                 log.warning("interaction_unknown", interaction=asked.id)
 
@@ -120,11 +119,11 @@ class Buttons:
 
         def delete(conn: Connection) -> Request:
             if not may_manage(asked, there(conn, source_id)):
-                raise Declined(words.NOT_YOURS)
+                raise Declined(sentences.NOT_YOURS)
             return keeping.delete(conn, source_id, by=user_of(asked), is_counted=is_counted)
 
         deleted = await self._desk.ask(delete)
-        await tell(asked, words.deleted(_stage(deleted)))
+        await tell(asked, sentences.deleted(_stage(deleted)))
         if asked.message is not None and not asked.message.flags.ephemeral:
             await self._remove(asked)
 
@@ -138,30 +137,30 @@ class Buttons:
             return
         except FAILURES as error:
             log.warning("message_not_deleted", interaction=asked.id, error=type(error).__name__)
-            await tell_aside(asked, words.MESSAGE_STAYS)
+            await tell_aside(asked, sentences.MESSAGE_STAYS)
 
     async def _put_away(self, asked: Asked, source_id: UUID, *, is_back: bool) -> None:
         await promise(asked, is_private=True)
 
         def put(conn: Connection) -> None:
             if there(conn, source_id).user_id != user_of(asked):
-                raise Declined(words.NOT_YOURS)
+                raise Declined(sentences.NOT_YOURS)
             act = keeping.restore if is_back else keeping.archive
             act(conn, source_id, by=user_of(asked))
 
         await self._desk.ask(put)
-        await tell(asked, words.RESTORED if is_back else words.ARCHIVED)
+        await tell(asked, sentences.RESTORED if is_back else sentences.ARCHIVED)
 
     async def _forget(self, asked: Asked) -> None:
         marked = await self._desk.forget(user_of(asked))
-        await tell(asked, words.forgotten(marked.requests, marked.being_made))
+        await tell(asked, sentences.forgotten(marked.requests, marked.being_made))
 
     async def _turn(self, asked: Asked, page: Page) -> None:
         await promise_change(asked)
         try:
             await show_page(self._desk, asked, page)
         except Unavailable:
-            await tell_aside(asked, words.UNAVAILABLE)
+            await tell_aside(asked, sentences.UNAVAILABLE)
 
 
 def _typed(data: Json) -> str:

@@ -6,6 +6,7 @@ from uuid import UUID, uuid5
 import structlog
 
 from bot import words
+from bot.discord import sentences
 from bot.discord.answering import FAILURES, tell
 from bot.discord.desk import Declined, Desk, Unavailable
 from bot.discord.library import Asked, nextcord
@@ -42,14 +43,14 @@ def check(desk: Desk, asked: Asked, new: NewRequest) -> None:
     # A thread is where its channel is.
     here = {asked.channel_id, getattr(asked.channel, "parent_id", None)}
     if allowed and not here & allowed:
-        raise Declined(words.wrong_channel(sorted(allowed)))
+        raise Declined(sentences.wrong_channel(sorted(allowed)))
     try:
         validate(new)
     except InvalidRequest as error:
         raise Declined(str(error)) from None
     if found := desk.blocked_word(new.prompt):
         log.warning("prompt_blocked", user_id=new.user_id, guild_id=new.guild_id)
-        raise Declined(words.blocked(found))
+        raise Declined(sentences.blocked(found))
 
 
 async def take_on(desk: Desk, asked: Asked, new: NewRequest) -> None:
@@ -64,12 +65,12 @@ async def take_on(desk: Desk, asked: Asked, new: NewRequest) -> None:
     except Unavailable as error:
         log.warning("Rate limiting degraded", user_id=new.user_id, reason=str(error))
         if not desk.ceiling.take(new.user_id):
-            raise Declined(words.CEILING_REACHED) from None
-        sentence = words.QUEUED_BLINDLY
+            raise Declined(sentences.CEILING_REACHED) from None
+        sentence = sentences.QUEUED_BLINDLY
     else:
         if refused_by := standing.refusing(cost_usd):
             raise Declined(words.refusal(refused_by, cost_usd))
-        sentence = words.queued(standing, cost_usd)
+        sentence = sentences.queued(standing, cost_usd)
     try:
         await tell(asked, sentence)
     except FAILURES as error:
@@ -79,5 +80,5 @@ async def take_on(desk: Desk, asked: Asked, new: NewRequest) -> None:
         await desk.publish(new, ReplyTo(str(asked.application_id), asked.token))
     except Unavailable as error:
         log.warning("request_not_published", request_id=str(new.id), reason=str(error))
-        raise Declined(words.NOT_TAKEN_ON) from None
+        raise Declined(sentences.NOT_TAKEN_ON) from None
     log.info("request_published", request_id=str(new.id), user_id=new.user_id)

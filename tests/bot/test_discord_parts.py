@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot import embeds, words
+from bot import embeds
+from bot.discord import sentences
 from bot.discord.ceiling import WINDOW, Ceiling
 from bot.discord.desk import Declined
 from bot.discord.lanes import Lane, NeverBegun, Unfinished
@@ -74,5 +75,5 @@ def test_a_quoted_prompt_has_no_power() -> None:
 
 
 def test_lists_of_names() -> None:
-    assert words.listed(["a"]) == "a"
-    assert words.listed(["a", "b", "c"]) == "a, b or c"
+    assert sentences.listed(["a"]) == "a"
+    assert sentences.listed(["a", "b", "c"]) == "a, b or c"

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
-from bot import chart, embeds, words
+from bot import chart, embeds
+from bot.discord import sentences
 from bot.discord.answering import promise, tell
 from bot.discord.cogs.limits import ADMINISTRATOR, need_administrator
 from bot.discord.desk import Declined, Desk
@@ -67,7 +68,7 @@ class Statistics(commands.Cog):
         """Everybody's figures."""
         await promise(asked, is_private=True)
         if not await self._is_owner(asked.user):
-            raise Declined(words.ONLY_THE_OWNER)
+            raise Declined(sentences.ONLY_THE_OWNER)
         until = datetime.now(UTC)
         since = until - timedelta(hours=hours)
 

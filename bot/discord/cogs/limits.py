@@ -2,7 +2,8 @@
 
 from typing import Any, Final
 
-from bot import embeds, words
+from bot import embeds
+from bot.discord import sentences
 from bot.discord.answering import promise, tell
 from bot.discord.desk import Declined, Desk
 from bot.discord.library import Asked, commands, nextcord
@@ -18,9 +19,9 @@ WHOSE: Final[Any] = nextcord.SlashOption(description="Whose limits")
 def need_administrator(asked: Asked) -> None:
     """Raise Declined for anybody else: a server can show a command to whom it likes."""
     if asked.guild_id is None:
-        raise Declined(words.ONLY_IN_SERVERS)
+        raise Declined(sentences.ONLY_IN_SERVERS)
     if not asked.permissions.administrator:
-        raise Declined(words.ONLY_ADMINISTRATORS)
+        raise Declined(sentences.ONLY_ADMINISTRATORS)
 
 
 class Limits(commands.Cog):
@@ -64,7 +65,7 @@ class Limits(commands.Cog):
         await promise(asked, is_private=True)
         need_administrator(asked)
         if daily is None and monthly is None:
-            raise Declined(words.SAY_WHICH_LIMIT)
+            raise Declined(sentences.SAY_WHICH_LIMIT)
         user_id = str(user.id)
         await self._desk.ask(
             lambda conn: quotas.set_limits(conn, user_id, daily=daily, monthly=monthly)

@@ -4,8 +4,7 @@ import gzip
 import io
 from typing import Final
 
-from bot import words
-from bot.discord import views
+from bot.discord import sentences, views
 from bot.discord.answering import promise, tell
 from bot.discord.desk import Desk
 from bot.discord.library import Asked, commands, nextcord
@@ -39,10 +38,10 @@ class MyData(commands.Cog):
         if len(written) > LARGEST:
             packed = await self._desk.look_up(lambda: gzip.compress(written))
             file = nextcord.File(io.BytesIO(packed), f"{NAME}.gz")
-        await tell(asked, words.EXPORTED, files=[file])
+        await tell(asked, sentences.EXPORTED, files=[file])
 
     @mydata.subcommand(description="Delete everything that is kept of you")
     async def forget(self, asked: Asked) -> None:
         """Ask first."""
         await promise(asked, is_private=True)
-        await tell(asked, words.FORGET_ALL, buttons=views.of_wish_to_be_forgotten())
+        await tell(asked, sentences.FORGET_ALL, buttons=views.of_wish_to_be_forgotten())

@@ -2,7 +2,8 @@
 
 from uuid import UUID
 
-from bot import embeds, words
+from bot import embeds
+from bot.discord import sentences
 from bot.discord.answering import promise, tell
 from bot.discord.desk import Declined, Desk
 from bot.discord.library import Asked, commands, nextcord
@@ -54,7 +55,7 @@ class Own(commands.Cog):
         try:
             request_id = UUID(video_id.strip(" `"))
         except ValueError:
-            raise Declined(words.NO_ID) from None
+            raise Declined(sentences.NO_ID) from None
         await show_video(self._desk, asked, request_id)
 
     @nextcord.slash_command(description="How many videos you may still ask for, and when")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from PIL import Image
 
-from bot import words
+from bot.discord import sentences
 from db import quotas
 from tests.e2e.bot.conftest import NewStudio
 from tests.e2e.bot.studio import Studio, texts
@@ -74,7 +74,7 @@ def test_limits_of_a_user(studio: Studio, chief: Person, ana: Person) -> None:
     with studio.system.database.autocommit() as conn:
         assert quotas.get(conn, str(ana.id)) is None
     nothing = chief.slash("limits set", of_ana).wait_until_answered()
-    assert nothing.content == words.SAY_WHICH_LIMIT
+    assert nothing.content == sentences.SAY_WHICH_LIMIT
 
 
 @pytest.mark.parametrize("command", ["limits show", "limits set", "limits reset", "stats"])
@@ -101,10 +101,10 @@ def test_nor_served_to_others_where_a_server_shows_them(
         tried = ana.slash(command, options).wait_until_answered()
     finally:
         root["default_member_permissions"] = needed
-    assert tried.content == words.ONLY_ADMINISTRATORS
+    assert tried.content == sentences.ONLY_ADMINISTRATORS
     zoe = discord.new_person("zoe")
     tried = zoe.slash(command, {**options, "user": zoe.user} if options else {})
-    assert tried.wait_until_answered().content == words.ONLY_IN_SERVERS
+    assert tried.wait_until_answered().content == sentences.ONLY_IN_SERVERS
     with studio.system.database.autocommit() as conn:
         assert quotas.get(conn, str(ana.id)) is None
 
@@ -126,7 +126,7 @@ def test_statistics_of_a_server(studio: Studio, discord: FakeDiscord, by: str) -
 
 def test_the_dashboard_is_for_the_owner(studio: Studio, ana: Person, owner: Person) -> None:
     tried = ana.slash("dashboard").wait_until_answered()
-    assert (tried.content, tried.is_ephemeral) == (words.ONLY_THE_OWNER, True)
+    assert (tried.content, tried.is_ephemeral) == (sentences.ONLY_THE_OWNER, True)
     studio.admit(owner, *PROMPTS[:1])
     shown = owner.slash("dashboard", {"time": "7 days"}).wait_for_text("The last 7 days")
     assert shown.is_ephemeral

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from redis import Redis
 
-from bot import words
+from bot.discord import sentences
 from db.embedded import postgres
 from db.migrate import migrate
 from tests.bot.web.conftest import listener
@@ -115,15 +115,17 @@ def test_postgres_stands_still(studio: Studio, discord: FakeDiscord, guild: Guil
         hers = [ana.slash("veo", {"prompt": f"kite number {number}"}) for number in range(3)]
         asked = rush(discord, guild)
         for each in asked:
-            wait_until_said(each, words.QUEUED_BLINDLY, within=PATIENCE)
+            wait_until_said(each, sentences.QUEUED_BLINDLY, within=PATIENCE)
         for each in hers:
             each.wait_until_answered()
     said = sorted(each.content for each in hers)
-    assert said == sorted([words.QUEUED_BLINDLY, words.QUEUED_BLINDLY, words.CEILING_REACHED])
+    assert said == sorted(
+        [sentences.QUEUED_BLINDLY, sentences.QUEUED_BLINDLY, sentences.CEILING_REACHED]
+    )
     degraded = system.processes[0].said("Rate limiting degraded")
     assert len(degraded) == len(asked) + 3
     assert {each["level"] for each in degraded} == {"warning"}
-    wanted = [id_of(each) for each in asked + hers if each.content == words.QUEUED_BLINDLY]
+    wanted = [id_of(each) for each in asked + hers if each.content == sentences.QUEUED_BLINDLY]
     system.start_worker()
     until(lambda: len(system.rows(wanted)) == len(wanted), what="all are taken on", within=PATIENCE)
     assert studio.count_rows() == len(wanted)
@@ -134,5 +136,5 @@ def test_redis_is_down(studio: Studio, discord: FakeDiscord, guild: Guild) -> No
     listener(studio.system.environment["REDIS_URL"]).kill()
     before = studio.count_rows()
     for each in rush(discord, guild):
-        each.wait_for_text(words.NOT_TAKEN_ON, within=PATIENCE)
+        each.wait_for_text(sentences.NOT_TAKEN_ON, within=PATIENCE)
     assert studio.count_rows() == before

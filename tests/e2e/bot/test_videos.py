@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from bot import words
+from bot.discord import sentences
 from db import keeping
 from db.records import Request
 from db.states import Status
@@ -112,7 +112,7 @@ def bot(studio: Studio) -> Iterator[Studio]:
 def test_a_remix_keeps_to_the_rules(bot: Studio, eve: Person, film: Request) -> None:
     opened = eve.click(post(bot, eve, film), "Remix").wait_until_answered()
     sent = eve.submit(opened, {"prompt": "a kite of blood"}).wait_until_answered()
-    assert sent.content == words.blocked("blood")
+    assert sent.content == sentences.blocked("blood")
     assert bot.system.find(id_of(sent)) is None
 
 
@@ -123,10 +123,10 @@ def test_deleting_is_for_the_owner_and_moderators(
     message = post(bot, ana, mine)
     bob = discord.new_person("bob", guild)
     tried = bob.click(message, "Delete").wait_until_answered()
-    assert (tried.content, tried.is_ephemeral) == (words.NOT_YOURS, True)
+    assert (tried.content, tried.is_ephemeral) == (sentences.NOT_YOURS, True)
     assert not message.is_deleted
     done = ana.click(message, "Delete").wait_until_answered()
-    assert (done.content, done.is_ephemeral) == (words.deleted("ended"), True)
+    assert (done.content, done.is_ephemeral) == (sentences.deleted("ended"), True)
     discord.world.wait_for(lambda: message.is_deleted, "the message goes")
     assert bot.system.row(mine.id).deleted_at is not None
     assert bot.system.story(mine.id)[-1] == "deleted"
@@ -137,7 +137,7 @@ def test_deleting_is_for_the_owner_and_moderators(
     moderator.click(again, "Delete").wait_for_text("It is deleted.")
     discord.world.wait_for(lambda: again.is_deleted, "the message goes")
     gone = ana.click(post(bot, ana, other), "Again").wait_until_answered()
-    assert gone.content == words.NO_SUCH_VIDEO
+    assert gone.content == sentences.NO_SUCH_VIDEO
 
 
 def test_moderators_of_another_server_moderate_nothing_here(
@@ -146,10 +146,10 @@ def test_moderators_of_another_server_moderate_nothing_here(
     other = discord.new_guild("Other")
     chief = discord.new_person("chief", other, permissions=Permission.ADMINISTRATOR)
     message = post(bot, chief, film)
-    assert chief.click(message, "Delete").wait_until_answered().content == words.NOT_YOURS
-    assert chief.click(message, "Again").wait_until_answered().content == words.NO_SUCH_VIDEO
+    assert chief.click(message, "Delete").wait_until_answered().content == sentences.NOT_YOURS
+    assert chief.click(message, "Again").wait_until_answered().content == sentences.NO_SUCH_VIDEO
     shown = chief.slash("video", {"id": str(film.id)}).wait_until_answered()
-    assert shown.content == words.NO_SUCH_VIDEO
+    assert shown.content == sentences.NO_SUCH_VIDEO
 
 
 # --- History --------------------------------------------------------------------------------
@@ -193,14 +193,14 @@ def test_filters_archive_and_details(bot: Studio, ana: Person) -> None:
     assert attached.content[4:8] == b"ftyp"
     assert str(film.id) in texts(opened)
 
-    assert ana.click(opened, "Archive").wait_until_answered().content == words.ARCHIVED
+    assert ana.click(opened, "Archive").wait_until_answered().content == sentences.ARCHIVED
     assert "There are none." in texts(ana.slash("history").wait_until_answered())
     archived = ana.slash("history", {"archived": True}).wait_until_answered()
     assert listed(archived) == [KITE]
     details = ana.slash("video", {"id": f"`{film.id}`"}).wait_until_answered()
-    assert ana.click(details, "Restore").wait_until_answered().content == words.RESTORED
+    assert ana.click(details, "Restore").wait_until_answered().content == sentences.RESTORED
     assert listed(ana.slash("history").wait_until_answered()) == [KITE]
-    assert ana.slash("video", {"id": "kite"}).wait_until_answered().content == words.NO_ID
+    assert ana.slash("video", {"id": "kite"}).wait_until_answered().content == sentences.NO_ID
 
 
 def test_what_is_deleted_is_in_no_list(bot: Studio, ana: Person) -> None:
@@ -209,7 +209,7 @@ def test_what_is_deleted_is_in_no_list(bot: Studio, ana: Person) -> None:
         keeping.delete(conn, film.id, by="test")
     assert "There are none." in texts(ana.slash("history").wait_until_answered())
     shown = ana.slash("video", {"id": str(film.id)}).wait_until_answered()
-    assert shown.content == words.NO_SUCH_VIDEO
+    assert shown.content == sentences.NO_SUCH_VIDEO
 
 
 def test_outside_of_servers(bot: Studio, discord: FakeDiscord) -> None:
@@ -233,13 +233,13 @@ def test_everything_as_a_file_and_forgotten(bot: Studio, ana: Person) -> None:
     assert (request["id"], request["prompt"]) == (str(film.id), KITE)
     assert {each["request_id"] for each in kept["events"]} == {str(film.id)}
 
-    asked = ana.slash("mydata forget").wait_for_text(words.FORGET_ALL)
+    asked = ana.slash("mydata forget").wait_for_text(sentences.FORGET_ALL)
     ana.click(asked, "Keep it")
-    asked.wait_for_text(words.KEPT)
+    asked.wait_for_text(sentences.KEPT)
     assert bot.requests_of(ana)
     assert not asked.components
 
-    asked = ana.slash("mydata forget").wait_for_text(words.FORGET_ALL)
+    asked = ana.slash("mydata forget").wait_for_text(sentences.FORGET_ALL)
     ana.click(asked, "Delete everything")
     asked.wait_for_text("1 of your requests are deleted.")
     assert not [row.prompt for row in bot.requests_of(ana) if row.prompt]
