@@ -60,7 +60,7 @@ def main(
         )
         # As root the server runs as nobody, who must be able to get in.
         Path(place).chmod(0o711)
-        ground = Ground(Path(place), rows, more_rows, samples, _say, stack)
+        ground = Ground(Path(place), rows, more_rows, samples, quick, _say, stack)
         found = _run([name for name in BENCHMARKS if name in (names or BENCHMARKS)], ground)
     if quick:
         found = [replace(each, bound=None) for each in found]

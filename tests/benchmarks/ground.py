@@ -23,6 +23,8 @@ class Ground:
     more_rows: int
     #: Of each side of a comparison.
     samples: int
+    #: No bound is judged: it is enough to see that everything runs.
+    is_quick: bool
     say: Say
     #: Ends with the run, and what the benchmarks have started with it.
     stack: ExitStack

@@ -55,7 +55,7 @@ _CUTOFF: Final = text(
     SELECT created_at
     FROM video_requests
     ORDER BY created_at
-    OFFSET :half
+    OFFSET :going
     LIMIT 1
     """
 )
@@ -64,7 +64,7 @@ _CUTOFF: Final = text(
 def run(ground: Ground) -> list[Comparison]:
     """The 50th and the 99th percentile of an admission, with and without the cleanup."""
     log_to_nowhere()
-    turn = TURN if ground.rows >= 500_000 else QUICK_TURN
+    turn = QUICK_TURN if ground.is_quick else TURN
     taken: dict[bool, list[float]] = {True: [], False: []}
     with _copy(ground) as address, closing(access(address)) as database:
         with database.autocommit() as conn:
@@ -108,7 +108,8 @@ def run(ground: Ground) -> list[Comparison]:
 
 
 def _prepare(ground: Ground, conn: Connection) -> Run:
-    cutoff = conn.execute(_CUTOFF, {"half": ground.rows // 2}).scalar_one()
+    going = ground.rows // (20 if ground.is_quick else 2)
+    cutoff = conn.execute(_CUTOFF, {"going": going}).scalar_one()
     ground.say("telling of the moves of those that are to go")
     conn.execute(text("SET statement_timeout = 0"))
     conn.execute(_EVENTS, {"cutoff": cutoff})

@@ -306,8 +306,8 @@ def test_redis_frozen_and_the_same_request_when_it_has_thawed(
             server.resume()
         assert_it_names_redis(found)
         assert f"--id {request_id} " in found.stderr
-        # Two for Redis, the rest for Python's imports on a busy machine.
-        assert seconds < 7
+        # Two for Redis, where it once were ten and more; the rest is Python's on a busy machine.
+        assert seconds < 12
         assert client.keys("starting") == []
         found = system.submit(*asked, REDIS_URL=url)
         assert (found.returncode, found.stdout) == (0, f"{request_id}\n")
