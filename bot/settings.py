@@ -51,6 +51,46 @@ class FlowerSettings(Settings):
         return path
 
 
+class BotSettings(Settings):
+    """Who the bot is, where its commands are, and what it does not take on."""
+
+    discord_token: SecretStr
+    #: The one server in which the commands are registered; without it, everywhere.
+    discord_guild_id: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = None
+    #: Separated by commas; empty: every channel.
+    allowed_channel_ids: str = ""
+    #: Separated by commas; empty: none.
+    blocked_words: str = ""
+
+    @field_validator("discord_token")
+    @classmethod
+    def _is_one_word(cls, value: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"[\w.-]+", value.get_secret_value(), re.ASCII):
+            raise ValueError("must be the token alone, as the developer portal shows it")
+        return value
+
+    @field_validator("allowed_channel_ids")
+    @classmethod
+    def _are_numbers(cls, value: str) -> str:
+        if not all(each.isascii() and each.isdigit() for each in _listed(value)):
+            raise ValueError("must be numbers separated by commas, like 123,456")
+        return value
+
+    @property
+    def allowed_channels(self) -> frozenset[int]:
+        """Where videos may be asked for; everywhere if it is empty."""
+        return frozenset(map(int, _listed(self.allowed_channel_ids)))
+
+    @property
+    def blocked(self) -> list[str]:
+        """What no prompt may hold."""
+        return _listed(self.blocked_words)
+
+
+def _listed(value: str) -> list[str]:
+    return [each.strip() for each in value.split(",") if each.strip()]
+
+
 class WebSettings(Settings):
     """Where the web process listens, and who may see its metrics."""
 
@@ -79,6 +119,7 @@ class GivenSettings(Settings):
     flower_basic_auth: SecretStr | None = None
     flower_db: SecretStr | None = None
     flower_url_prefix: SecretStr | None = None
+    discord_token: SecretStr | None = None
     port: SecretStr | None = None
 
     def variables(self) -> dict[str, str]:

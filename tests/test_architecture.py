@@ -24,7 +24,7 @@ SDKS = {
     "nextcord": ["bot/"],
     "google": ["workers/providers/", "workers/storage/"],
     "av": ["workers/providers/render.py", "workers/providers/card.py"],
-    "PIL": ["workers/providers/render.py", "workers/providers/card.py"],
+    "PIL": ["workers/providers/render.py", "workers/providers/card.py", "bot/chart.py"],
     "redis": ["workers/embedded.py"],
     "requests": ["workers/discord.py"],
     "psycopg2": ["db/"],

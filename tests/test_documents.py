@@ -47,6 +47,9 @@ def settings() -> dict[str, Any]:
                 is_required = field.default is PydanticUndefined
                 default = REQUIRED if is_required else shown(field.default)
                 known = found.get(name.upper(), default)
+                if REQUIRED in (default, known) and default != known:
+                    # Some processes go without what others cannot do without.
+                    default = known = known if default is REQUIRED else default
                 # Each process that listens has a PORT of its own.
                 found[name.upper()] = default if default == known else f"{default} or {known}"
     return found

@@ -70,6 +70,31 @@ def web(address: str) -> None:
         serving.serve(serving.application(read(DatabaseSettings), settings), listener)
 
 
+@click.command()
+def bot() -> None:
+    """Run the bot: it answers people on Discord, and hands what they ask for to the workers.
+
+    DISCORD_TOKEN lets it in. SIGTERM or Ctrl-C lets the answers that people wait for be given.
+    """
+    from bot.settings import BotSettings
+    from db.engine import connect_at_startup
+    from db.settings import DatabaseSettings, read
+    from workers.settings import DiscordSettings, WorkerSettings
+
+    _prepare(BotSettings, DiscordSettings)
+
+    from bot.discord.desk import Settings
+    from bot.discord.running import DiscordUnavailable, serve
+
+    database = read(DatabaseSettings)
+    connect_at_startup(database).close()
+    settings = Settings(read(BotSettings), read(DiscordSettings), read(WorkerSettings), database)
+    try:
+        serve(settings)
+    except DiscordUnavailable as error:
+        raise CommandFailed(str(error)) from None
+
+
 def _listener(address: str, port: int) -> socket.socket:
     """A socket that listens there. Raises CommandFailed."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

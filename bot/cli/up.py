@@ -8,13 +8,22 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from subprocess import PIPE, Popen
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 import click
 
 from bot.cli.errors import CommandFailed
 
-COLOURS: Final = {"worker": "cyan", "beat": "magenta", "flower": "yellow", "web": "green"}
+if TYPE_CHECKING:
+    from db.settings import Settings
+
+COLOURS: Final = {
+    "worker": "cyan",
+    "beat": "magenta",
+    "flower": "yellow",
+    "web": "green",
+    "bot": "blue",
+}
 """The processes, in the order in which they start."""
 LOOK_EVERY: Final = 0.2
 """Seconds."""
@@ -30,17 +39,22 @@ def up(folder: Path | None) -> None:
     """Run the whole system on this machine, until Ctrl-C.
 
     It brings PostgreSQL and Redis of its own, unless DATABASE_URL or REDIS_URL say where they
-    are, migrates the database, and runs a worker, beat, Flower (on PORT, if that is set) and
-    the web process. Requests and videos are there again the next time.
+    are, migrates the database, and runs a worker, beat, Flower (on PORT, if that is set), the
+    web process and, if DISCORD_TOKEN is set, the bot. Requests and videos are there again the
+    next time.
     """
     from bot.cli import local
-    from bot.settings import FlowerSettings, GivenSettings, WebSettings
+    from bot.settings import BotSettings, FlowerSettings, GivenSettings, WebSettings
     from db.settings import DatabaseSettings, read, require
-    from workers.settings import LogSettings, WorkerSettings
+    from workers.settings import DiscordSettings, LogSettings, WorkerSettings
 
     given = read(GivenSettings).variables()
     brought = {"DATABASE_URL", "FLOWER_BASIC_AUTH"}.difference(given)
-    needed = (DatabaseSettings, FlowerSettings, WebSettings, WorkerSettings, LogSettings)
+    needed: list[type[Settings]] = [DatabaseSettings, FlowerSettings, WebSettings]
+    needed += [WorkerSettings, LogSettings]
+    is_on_discord = "DISCORD_TOKEN" in given
+    if is_on_discord:
+        needed += [BotSettings, DiscordSettings]
     require(*needed, brought=brought)
     with ExitStack() as stack:
         wanted = folder or local.home() / "up"
@@ -56,6 +70,7 @@ def up(folder: Path | None) -> None:
                 local.process(name, {**environment, **own.get(name, {})}, stdout=PIPE, stderr=PIPE)
             )
             for name in COLOURS
+            if name != "bot" or is_on_discord
         }
         for name, child in children.items():
             for stream in (child.stdout, child.stderr):

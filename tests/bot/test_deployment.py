@@ -6,7 +6,7 @@ import shlex
 import sys
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from db.processes import free_port
 from tests.bot.conftest import NewBroker
 from tests.bot.running import run, started, until
 from tests.conftest import MakeDatabase
+from tests.e2e.discord import fake_discord
 from tests.test_documents import ROOT, SETTINGS, parse
 from workers.app import app
 
@@ -44,9 +45,8 @@ def commands() -> list[str]:
 
 def test_both_files_start_the_same_processes() -> None:
     services = {name for name, each in compose()["services"].items() if "build" in each}
-    assert (
-        {*procfile()} - {"release"} == services - {"migrate"} == {"worker", "beat", "flower", "web"}
-    )
+    processes = {"worker", "beat", "bot", "flower", "web"}
+    assert {*procfile()} - {"release"} == services - {"migrate"} == processes
     assert procfile()["release"] == "video-bot db migrate"
     assert compose()["services"]["migrate"]["command"] == ["db", "migrate"]
 
@@ -67,7 +67,8 @@ def test_every_command_runs(
     parse(arguments)
     port = str(free_port())
     is_migration = arguments == ["db", "migrate"]
-    with make_database(None if is_migration else template) as database_url:
+    with ExitStack() as stack:
+        database_url = stack.enter_context(make_database(None if is_migration else template))
         env = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "DATABASE_URL": database_url,
@@ -82,9 +83,13 @@ def test_every_command_runs(
             found = run(argv=argv, env=env)
             assert found.returncode == 0, found.stderr
             return
+        discord = stack.enter_context(fake_discord())
+        env |= {"DISCORD_TOKEN": discord.token, "DISCORD_API_URL": discord.url}
         with started(argv=argv, env=env) as running:
             if arguments[0] == "flower":
                 until(lambda: is_closed_to_strangers(port), "Flower answering")
+            elif arguments[0] == "bot":
+                discord.gateway.wait_until_connected()
             elif arguments[0] == "web":
                 until(lambda: is_ready(port), "The web process being ready")
             else:

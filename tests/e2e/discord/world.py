@@ -32,6 +32,8 @@ class World:
         self.application_id = self.bot.id
         name = urlsafe_b64encode(str(self.bot.id).encode()).decode().rstrip("=")
         self.token = f"{name}.{secrets.token_urlsafe(5)[:6]}.{secrets.token_urlsafe(29)[:38]}"
+        self.owner = self.bot
+        """Of the application; a person, once a test makes one so."""
         self.users: dict[int, User] = {self.bot.id: self.bot}
         self.guilds: dict[int, Guild] = {}
         self.channels: dict[int, Channel] = {}

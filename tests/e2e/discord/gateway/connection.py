@@ -124,6 +124,8 @@ class Connection:
         if self.session is not None:
             raise Close(4005, "Already authenticated.")
         self._check_token(data)
+        if self.gateway.refuses_with is not None:
+            raise Close(self.gateway.refuses_with, "Refused by the test.")
         wanted = data.get("intents")
         if not isinstance(wanted, int) or wanted & ~intents.ALL:
             raise Close(4013, "Invalid intent(s).")

@@ -28,6 +28,8 @@ class Gateway:
         """Whether heartbeats are answered; if not, a bot must see that its connection is dead."""
         self.accepts = True
         """Whether connections are taken at all."""
+        self.refuses_with: int | None = None
+        """The code with which every new session is refused, if it is."""
         self.privileged_intents = 0
         """Which of them are switched on."""
         self.heartbeats = 0

@@ -44,7 +44,7 @@ def application(call: Call) -> Json:
         "verify_key": "0" * 64,
         "flags": 0,
         "team": None,
-        "owner": payloads.user(world.bot),
+        "owner": payloads.user(world.owner),
         "bot": payloads.user(world.bot),
     }
 

@@ -1,0 +1,1 @@
+"""The bot on Discord: its client, and commands that talk."""

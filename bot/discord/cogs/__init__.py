@@ -1,0 +1,1 @@
+"""The commands, thin: each turns what a person typed into a question, and a record into words."""

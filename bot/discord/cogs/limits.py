@@ -1,0 +1,88 @@
+"""``/limits``: what administrators of a server allow single users."""
+
+from typing import Any, Final
+
+from bot import embeds
+from bot.discord import sentences
+from bot.discord.answering import promise, tell
+from bot.discord.desk import Declined, Desk
+from bot.discord.library import Asked, commands, nextcord
+from bot.discord.taking import guild_of
+from db import quotas
+
+ADMINISTRATOR: Final = 1 << 3
+MOST: Final = 1_000_000
+"""Videos."""
+WHOSE: Final[Any] = nextcord.SlashOption(description="Whose limits")
+
+
+def need_administrator(asked: Asked) -> None:
+    """Raise Declined for anybody else: a server can show a command to whom it likes."""
+    if asked.guild_id is None:
+        raise Declined(sentences.ONLY_IN_SERVERS)
+    if not asked.permissions.administrator:
+        raise Declined(sentences.ONLY_ADMINISTRATORS)
+
+
+class Limits(commands.Cog):
+    """How users stand, and what is set for them."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    @nextcord.slash_command(
+        description="The limits of a user", default_member_permissions=ADMINISTRATOR
+    )
+    async def limits(self, asked: Asked) -> None:
+        """Never called itself: it has subcommands."""
+
+    @limits.subcommand(description="How a user stands with their limits")
+    async def show(self, asked: Asked, user: nextcord.User = WHOSE) -> None:
+        """All limits and budgets of somebody."""
+        await promise(asked, is_private=True)
+        need_administrator(asked)
+        await self._tell(asked, user, f"Limits of {user.name}")
+
+    @limits.subcommand(name="set", description="Allow a user more or fewer videos than others")
+    async def set_(
+        self,
+        asked: Asked,
+        user: nextcord.User = WHOSE,
+        daily: int = nextcord.SlashOption(
+            description="Videos in 24 hours; 0 allows none",
+            min_value=0,
+            max_value=MOST,
+            required=False,
+        ),
+        monthly: int = nextcord.SlashOption(
+            description="Videos in a month; 0 allows none",
+            min_value=0,
+            max_value=MOST,
+            required=False,
+        ),
+    ) -> None:
+        """Set one or both; what is not given stays."""
+        await promise(asked, is_private=True)
+        need_administrator(asked)
+        if daily is None and monthly is None:
+            raise Declined(sentences.SAY_WHICH_LIMIT)
+        user_id = str(user.id)
+        await self._desk.ask(
+            lambda conn: quotas.set_limits(conn, user_id, daily=daily, monthly=monthly)
+        )
+        await self._tell(asked, user, f"New limits of {user.name}")
+
+    @limits.subcommand(description="Allow a user what everybody is allowed")
+    async def reset(self, asked: Asked, user: nextcord.User = WHOSE) -> None:
+        """Remove what was set."""
+        await promise(asked, is_private=True)
+        need_administrator(asked)
+        user_id = str(user.id)
+        await self._desk.ask(lambda conn: quotas.reset(conn, user_id))
+        await self._tell(asked, user, f"Limits of {user.name}, as everybody has them")
+
+    async def _tell(self, asked: Asked, user: nextcord.User, title: str) -> None:
+        user_id = str(user.id)
+        standing = await self._desk.standing(user_id, guild_of(asked))
+        own = await self._desk.ask(lambda conn: quotas.get(conn, user_id))
+        await tell(asked, embeds=[embeds.standing(standing, title=title, own=own)])

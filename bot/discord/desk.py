@@ -1,0 +1,171 @@
+"""What the commands work with: the database, the queue and the limits, none of which may hang.
+
+Whatever blocks goes to threads (:mod:`bot.discord.lanes`), after the first answer to the person.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Final, TypeVar
+
+import structlog
+from sqlalchemy import Connection
+
+from bot.blocking import blocked_word
+from bot.discord.ceiling import Ceiling
+from bot.discord.lanes import Lane, NeverBegun, Unfinished
+from bot.settings import BotSettings
+from db import limits
+from db.engine import Database
+from db.errors import DatabaseError, DatabaseUnavailable, RequestNotFound
+from db.privacy import Marked
+from db.records import NewRequest
+from db.settings import DatabaseSettings
+from db.standing import Standing
+from workers import chain, privacy, providers, storage
+from workers.chain import BrokerUnavailable, ReplyTo
+from workers.settings import DiscordSettings, WorkerSettings
+
+log = structlog.get_logger(__name__)
+
+ANSWER_TIMEOUT: Final = timedelta(seconds=2)
+"""For each answer of Postgres: a person waits."""
+REPORT_TIMEOUT: Final = timedelta(seconds=15)
+READING: Final = 8
+PUBLISHING: Final = 8
+"""Threads."""
+PATIENCE: Final = 6.0
+"""Seconds until a person is told that something cannot be had now."""
+
+T = TypeVar("T")
+
+
+class Unavailable(Exception):
+    """Something that is needed cannot be had now. The reason is for the log, never for users."""
+
+
+class Declined(Exception):
+    """What was asked for is not done. The message is for the one who asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the bot's process reads of its environment."""
+
+    bot: BotSettings
+    discord: DiscordSettings
+    worker: WorkerSettings
+    database: DatabaseSettings
+
+
+class Desk:
+    """The process's own, put together in one place."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.provider = providers.load(settings.worker)
+        self.storage = storage.load(settings.worker)
+        self.ceiling = Ceiling(settings.worker.daily_limit)
+        self._database = Database(settings.database, answer_timeout=ANSWER_TIMEOUT)
+        self._patient = Database(settings.database, answer_timeout=REPORT_TIMEOUT)
+        threads = min(READING, settings.database.database_max_connections)
+        self._reading = Lane("reading", threads=threads, patience=PATIENCE)
+        self._reporting = Lane("reporting", threads=1, patience=2 * REPORT_TIMEOUT.total_seconds())
+        self._publishing = Lane("publishing", threads=PUBLISHING, patience=PATIENCE)
+
+    async def ask(self, question: Callable[[Connection], T]) -> T:
+        """What the question makes of a connection, in a transaction of its own.
+
+        Raises Unavailable, or RequestNotFound where the question does.
+        """
+        return await self._ask(self._reading, self._database, question)
+
+    async def ask_soon(self, question: Callable[[Connection], T], *, within: float) -> T:
+        """The same in so many seconds, for a person who has no answer yet."""
+        try:
+            async with asyncio.timeout(within):
+                return await self.ask(question)
+        except TimeoutError:
+            raise Unavailable("the database did not answer soon enough") from None
+
+    async def report(self, question: Callable[[Connection], T]) -> T:
+        """The same for what may take long, one at a time."""
+        return await self._ask(self._reporting, self._patient, question)
+
+    async def _ask(self, lane: Lane, database: Database, question: Callable[[Connection], T]) -> T:
+        def work() -> T:
+            with database.begin() as conn:
+                return question(conn)
+
+        return await self._done(lane, work)
+
+    @staticmethod
+    async def _done(lane: Lane, work: Callable[[], T]) -> T:
+        try:
+            return await lane.run(work)
+        except RequestNotFound:
+            raise
+        except DatabaseUnavailable as error:
+            raise Unavailable(str(error)) from None
+        except DatabaseError as error:
+            log.error("database_refused", reason=str(error))
+            raise Unavailable(str(error)) from None
+        except (NeverBegun, Unfinished):
+            raise Unavailable("the database did not answer in time") from None
+
+    async def look_up(self, work: Callable[[], T]) -> T:
+        """What blocks otherwise, like reading a file. Raises Unavailable."""
+        try:
+            return await self._reading.run(work)
+        except (NeverBegun, Unfinished):
+            raise Unavailable("it did not end in time") from None
+
+    async def forget(self, user_id: str) -> Marked:
+        """Forget all that the user has asked for. Raises Unavailable."""
+        is_counted = self.settings.worker.failed_requests_count
+
+        def work() -> Marked:
+            return privacy.forget(self._patient, self.storage, user_id, is_counted=is_counted)
+
+        return await self._done(self._reporting, work)
+
+    def price(self, new: NewRequest) -> Decimal:
+        """Dollars."""
+        return self.provider.price(new)
+
+    def blocked_word(self, prompt: str) -> str | None:
+        """What the prompt holds and must not."""
+        return blocked_word(prompt, self.settings.bot.blocked)
+
+    async def standing(self, user_id: str, guild_id: str) -> Standing:
+        """How the user stands with all limits and budgets. Raises Unavailable."""
+        worker = self.settings.worker
+        return await self.ask(
+            lambda conn: limits.get_standing(
+                conn,
+                user_id,
+                guild_id,
+                daily_limit=worker.daily_limit,
+                monthly_quota=worker.monthly_quota,
+            )
+        )
+
+    async def publish(self, new: NewRequest, reply_to: ReplyTo) -> None:
+        """Send the request on its way. Raises Unavailable where the queue does not confirm it."""
+        try:
+            await self._publishing.run(lambda: chain.enqueue(new, reply_to=reply_to))
+        except BrokerUnavailable as error:
+            raise Unavailable(str(error)) from None
+        except NeverBegun:
+            raise Unavailable("its turn did not come") from None
+        except Unfinished:
+            raise Unavailable("the queue did not answer in time") from None
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for lane in (self._reading, self._reporting, self._publishing):
+            lane.close()
+        self._database.close()
+        self._patient.close()

@@ -1,0 +1,84 @@
+"""From what a person typed to a request on its way: checked, counted, told, sent (RT1, DC1)."""
+
+from typing import Final, cast
+from uuid import UUID, uuid5
+
+import structlog
+
+from bot import words
+from bot.discord import sentences
+from bot.discord.answering import FAILURES, tell
+from bot.discord.desk import Declined, Desk, Unavailable
+from bot.discord.library import Asked, nextcord
+from db.records import NewRequest
+from db.validation import InvalidRequest, validate
+from workers.chain import ReplyTo
+
+log = structlog.get_logger(__name__)
+
+_INTERACTIONS: Final = UUID("6a1c2d0e-6f0b-5f4c-9a53-2a7b3b6f1d57")
+
+OUTSIDE: Final = "dm"
+"""In place of a server's id in a conversation with the bot (RT1)."""
+
+
+def request_id(asked: Asked) -> UUID:
+    """The id of what this interaction asks for: heard twice, it is one request (RT6)."""
+    return uuid5(_INTERACTIONS, str(asked.id))
+
+
+def user_of(asked: Asked) -> str:
+    """Who did it."""
+    return str(cast("nextcord.abc.User", asked.user).id)
+
+
+def guild_of(asked: Asked) -> str:
+    """Where it was done."""
+    return OUTSIDE if asked.guild_id is None else str(asked.guild_id)
+
+
+def check(desk: Desk, asked: Asked, new: NewRequest) -> None:
+    """Raise Declined where the request is wrong in itself. Asks nobody, and takes no time."""
+    allowed = desk.settings.bot.allowed_channels
+    # A thread is where its channel is.
+    here = {asked.channel_id, getattr(asked.channel, "parent_id", None)}
+    if allowed and not here & allowed:
+        raise Declined(sentences.wrong_channel(sorted(allowed)))
+    try:
+        validate(new)
+    except InvalidRequest as error:
+        raise Declined(str(error)) from None
+    if found := desk.blocked_word(new.prompt):
+        log.warning("prompt_blocked", user_id=new.user_id, guild_id=new.guild_id)
+        raise Declined(sentences.blocked(found))
+
+
+async def take_on(desk: Desk, asked: Asked, new: NewRequest) -> None:
+    """Send a request that was checked on its way, its answer promised. Raises Declined.
+
+    The limits are only read here, to refuse early: what counts is the admission. Once it is sent,
+    the answer belongs to the worker, so everything is told before.
+    """
+    cost_usd = desk.price(new)
+    try:
+        standing = await desk.standing(new.user_id, new.guild_id)
+    except Unavailable as error:
+        log.warning("Rate limiting degraded", user_id=new.user_id, reason=str(error))
+        if not desk.ceiling.take(new.user_id):
+            raise Declined(sentences.CEILING_REACHED) from None
+        sentence = sentences.QUEUED_BLINDLY
+    else:
+        if refused_by := standing.refusing(cost_usd):
+            raise Declined(words.refusal(refused_by, cost_usd))
+        sentence = sentences.queued(standing, cost_usd)
+    try:
+        await tell(asked, sentence)
+    except FAILURES as error:
+        # Whoever asked reads less, and gets the video all the same.
+        log.warning("answer_lost", interaction=asked.id, error=type(error).__name__)
+    try:
+        await desk.publish(new, ReplyTo(str(asked.application_id), asked.token))
+    except Unavailable as error:
+        log.warning("request_not_published", request_id=str(new.id), reason=str(error))
+        raise Declined(sentences.NOT_TAKEN_ON) from None
+    log.info("request_published", request_id=str(new.id), user_id=new.user_id)

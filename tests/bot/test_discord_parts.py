@@ -1,0 +1,79 @@
+"""Small parts of the bot on Discord, by themselves."""
+
+import asyncio
+import threading
+from datetime import UTC, datetime
+
+import pytest
+
+from bot import embeds
+from bot.discord import sentences
+from bot.discord.ceiling import WINDOW, Ceiling
+from bot.discord.desk import Declined
+from bot.discord.lanes import Lane, NeverBegun, Unfinished
+from bot.discord.pages import Page
+from db.states import Status
+
+
+def test_the_ceiling_is_each_persons_own_and_ends_with_the_window() -> None:
+    now = 0.0
+    ceiling = Ceiling(2, now=lambda: now)
+    assert [ceiling.take("ana") for _ in range(3)] == [True, True, False]
+    assert ceiling.take("bob")
+    now = WINDOW
+    assert [ceiling.take("ana") for _ in range(3)] == [True, True, False]
+
+
+def test_who_waits_for_a_lane_in_vain_knows_whether_it_was_begun() -> None:
+    gate = threading.Event()
+    lane = Lane("test", threads=1, patience=0.2)
+
+    async def ask() -> list[object]:
+        return await asyncio.gather(
+            *(lane.run(work) for work in (gate.wait, lambda: 1)), return_exceptions=True
+        )
+
+    begun, waiting = asyncio.run(ask())
+    gate.set()
+    assert isinstance(begun, Unfinished)
+    assert isinstance(waiting, NeverBegun)
+    assert asyncio.run(lane.run(lambda: 2)) == 2
+    lane.close()
+
+
+def test_a_page_survives_its_button() -> None:
+    page = Page(3, "completed", "2026-02-28", "2026-03-01", is_archived=True)
+    custom_id = page.custom_id("Older")
+    assert len(custom_id) <= 100
+    assert Page.from_custom_id(custom_id) == page
+    assert page.filtered_by == "completed, from 2026-02-28, until 2026-03-01, archived"
+    assert (page.newer.number, page.older.number, Page().newer.number) == (2, 4, 0)
+
+
+def test_the_last_day_of_a_filter_is_meant_to_its_end() -> None:
+    wanted = Page(0, "failed", "2026-02-28", "2026-02-28").wanted
+    assert wanted.statuses == [Status.FAILED]
+    assert wanted.since == datetime(2026, 2, 28, tzinfo=UTC)
+    assert wanted.until == datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("since", ["tomorrow", "2026-02-30", "9999-12-31"])
+def test_a_day_that_is_none(since: str) -> None:
+    with pytest.raises(Declined, match="A day must be written"):
+        _ = Page(0, "any", since).wanted
+    with pytest.raises(Declined, match="must not be after"):
+        _ = Page(0, "any", "2026-03-01", "2026-02-01").wanted
+
+
+def test_a_quoted_prompt_has_no_power() -> None:
+    said = embeds.quoted("**@everyone**\n`x` \u202e<@1>", 80)
+    assert said.startswith("\u2068")
+    assert said.endswith("\u2069")
+    assert "\n" not in said
+    assert "\\*\\*\\@everyone\\*\\*" in said
+    assert embeds.quoted("x" * 90, 80).count("x") == 79
+
+
+def test_lists_of_names() -> None:
+    assert sentences.listed(["a"]) == "a"
+    assert sentences.listed(["a", "b", "c"]) == "a, b or c"
