@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from uuid import UUID
 
 from sqlalchemy import Connection, case, delete, func, null, select, update
 
@@ -15,7 +16,7 @@ from db.forgetting import HAS_ENDED, LEASE
 from db.records import Event, Request
 from db.standing import Budget, Period, Scope, UserQuota
 from db.states import Status
-from db.tables import budgets, request_remnants, video_events, video_requests
+from db.tables import budgets, reply_tokens, request_remnants, video_events, video_requests
 
 c = video_requests.c
 
@@ -47,11 +48,11 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """How many requests a user's wish to be forgotten was about."""
+    """What was emptied of a user."""
 
     requests: int
-    #: Of these, those that are being made, and go when they have ended.
-    being_made: int
+    #: Those of them that have not ended: to be cancelled, each in a transaction of its own.
+    open_ids: Sequence[UUID]
 
 
 def export(conn: Connection, user_id: str) -> Kept:
@@ -91,18 +92,20 @@ def export(conn: Connection, user_id: str) -> Kept:
     )
 
 
-def forget(conn: Connection, user_id: str, *, is_counted: bool = True) -> Marked:
-    """Empty all requests of the user, so that nobody reads any of it from here on.
+def forget(conn: Connection, user_id: str, *, limit: int = 5000) -> Marked:
+    """Empty up to `limit` requests of the user, so that nobody reads any of it from here on.
 
-    Prompt, channel, error, source, video addresses and events go at once; what nobody has begun
-    to start ends without being paid for (`is_counted` as with :func:`db.keeping.delete`). The
-    rows, with the prefix of the outputs, go when these are removed: see :mod:`workers.privacy`.
-    What an administrator has set for the user stays, or being forgotten would lift a ban. Wants a
-    transaction; doing it again does no harm.
+    Prompt, channel, error, source, video addresses, events and the token of the answer go at
+    once. What is open has then to be cancelled (:func:`cancel`); the rows, with the prefix of the
+    outputs, go when these are removed: see :mod:`workers.privacy`. What an administrator has set
+    for the user stays, or being forgotten would lift a ban. Wants a transaction; doing it again
+    does no harm.
     """
+    is_theirs = (c.user_id == user_id, c.forgotten_at.is_(None))
+    theirs = select(c.id).where(*is_theirs).limit(limit).cte("theirs")
     marked = (
         update(video_requests)
-        .where(c.user_id == user_id, c.forgotten_at.is_(None))
+        .where(c.id == theirs.c.id)
         .values(
             forgotten_at=func.now(),
             deleted_at=func.coalesce(c.deleted_at, func.now()),
@@ -118,16 +121,19 @@ def forget(conn: Connection, user_id: str, *, is_counted: bool = True) -> Marked
         .execution_options(query="forget")
     )
     found = conn.execute(marked).all()
-    being_made = 0
-    # The marks hold the rows until the transaction ends: nobody can claim one in between.
-    for request_id in (row.id for row in found if not Status(row.status).has_ended):
-        request = requests.get(conn, request_id)
-        if request is not None:
-            request = keeping.cancel(conn, request, is_counted=is_counted)
-            being_made += not request.status.has_ended
-    conn.execute(
-        delete(video_events).where(
-            video_events.c.request_id == c.id, c.user_id == user_id, c.forgotten_at.is_not(None)
-        )
-    )
-    return Marked(len(found), being_made)
+    ids = [row.id for row in found]
+    for table in (video_events, reply_tokens):
+        conn.execute(delete(table).where(table.c.request_id.in_(ids)))
+    return Marked(len(ids), [row.id for row in found if not Status(row.status).has_ended])
+
+
+def cancel(conn: Connection, request_id: UUID, *, is_counted: bool) -> bool:
+    """Whether a forgotten request goes on being made; what nobody has begun to start ends here.
+
+    That costs nothing (`is_counted` as with :func:`db.keeping.delete`). Wants a transaction, and
+    one for each request: what is given back is locked by guild, and then for all.
+    """
+    request = requests.get(conn, request_id)
+    if request is None:
+        return False
+    return not keeping.cancel(conn, request, is_counted=is_counted).status.has_ended

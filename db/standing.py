@@ -123,7 +123,7 @@ class Standing:
             return self.daily
         if not self.monthly.remaining:
             return self.monthly
-        # What costs nothing passes no budget.
+        # What costs nothing needs no budget.
         over = [each for each in self.budgets if each.remaining_usd < cost_usd]
         return over[0] if over else None
 

@@ -7,6 +7,14 @@ ALTER TABLE video_requests
   -- False gives the money back: it ended without being charged for.
   ADD COLUMN IF NOT EXISTS billed BOOLEAN NOT NULL DEFAULT true;
 
+-- What ended before it was started was not charged for, in the release before this one as well.
+UPDATE video_requests
+SET billed = false
+WHERE status IN ('failed', 'timeout')
+  AND cost_usd > 0
+  AND gcs_prefix IS NULL
+  AND NOT EXISTS (SELECT FROM schema_migrations WHERE name = '004_account_for_requests');
+
 -- What an administrator allows one user, where it is not what everybody is allowed.
 CREATE TABLE IF NOT EXISTS user_quotas (
   user_id TEXT PRIMARY KEY,
@@ -279,7 +287,7 @@ BEGIN
 
   SELECT
     EXISTS (SELECT FROM video_requests WHERE id = request.id) AS is_known,
-    -- What costs nothing passes no budget.
+    -- What costs nothing needs no budget.
     cost > 0 AND EXISTS (SELECT FROM budgets) AS has_budgets,
     limits.*
   INTO standing

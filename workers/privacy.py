@@ -7,6 +7,7 @@ process that died in the middle.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -14,7 +15,6 @@ import structlog
 
 from db import forgetting, privacy, removal
 from db.engine import Database
-from db.privacy import Marked
 from workers.removal import remove_outputs
 from workers.storage import Storage
 
@@ -24,19 +24,39 @@ BATCH: Final = 200
 """Requests that go in one statement."""
 
 
-def forget(database: Database, storage: Storage, user_id: str, *, is_counted: bool) -> Marked:
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """How many requests a user's wish to be forgotten was about."""
+
+    requests: int
+    #: Of these, those that are being made, and go when they have ended.
+    being_made: int
+
+
+def forget(database: Database, storage: Storage, user_id: str, *, is_counted: bool) -> Forgotten:
     """Forget everything that the user has asked for; limits and budgets stay as they are.
 
     `is_counted` is FAILED_REQUESTS_COUNT, for what has not been started and never will be. Raises
     DatabaseUnavailable; doing it again does no harm.
     """
-    with database.begin() as conn:
-        marked = privacy.forget(conn, user_id, is_counted=is_counted)
+    number, being_made, open_ids = 0, 0, list[UUID]()
+    while True:
+        with database.begin() as conn:
+            marked = privacy.forget(conn, user_id)
+        if not marked.requests:
+            break
+        number += marked.requests
+        open_ids += marked.open_ids
+    # What dies in between is cancelled by whoever comes to start it.
+    for request_id in open_ids:
+        with database.begin() as conn:
+            being_made += privacy.cancel(conn, request_id, is_counted=is_counted)
+    with database.autocommit() as conn:
         ended = forgetting.ended(conn, user_id)
-    log.info("user_forgotten", requests=marked.requests, being_made=marked.being_made)
+    log.info("user_forgotten", requests=number, being_made=being_made)
     for first in range(0, len(ended), BATCH):
         remove(database, storage, ended[first : first + BATCH])
-    return marked
+    return Forgotten(number, being_made)
 
 
 def remove(database: Database, storage: Storage, request_ids: Sequence[UUID]) -> int:

@@ -29,6 +29,8 @@ BATCH: Final = 25
 200 the 99th percentile of an admission was 1.6 times that without a cleanup (two cores)."""
 REST: Final = 2.0
 """After a batch, how many times as long as it took nothing is done, so that others get on."""
+LONGEST_REST: Final = 5.0
+"""Seconds: most of a long batch was the storage's, and a session that idles for 30 s is ended."""
 SLICE: Final = 20.0
 """Seconds after which a task hands over to the next: its own time is bounded."""
 
@@ -118,7 +120,7 @@ def clean(
             tell(run)
             if until is not None and time.monotonic() >= until:
                 break
-            time.sleep(REST * (time.monotonic() - begun))
+            time.sleep(min(REST * (time.monotonic() - begun), LONGEST_REST))
     _log(run)
     return run
 

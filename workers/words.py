@@ -19,6 +19,8 @@ def refusal(limit: Limit, cost_usd: Decimal | None = None) -> str:
     """Why a request of this price was not taken on, and when to come back (RL3, RL6)."""
     match limit:
         case RateLimit():
+            if not limit.limit:
+                return "You are allowed 0 videos in 24 hours."
             sentence = f"All {videos(limit.limit)} of the last 24 hours are used."
             if limit.reset_at is None:
                 return sentence
@@ -33,8 +35,11 @@ def refusal(limit: Limit, cost_usd: Decimal | None = None) -> str:
             )
         case Spending():
             price = "" if cost_usd is None else f", this video costs {dollars(cost_usd)}"
+            if cost_usd is not None and cost_usd > limit.limit_usd:
+                return f"{whose_and_when(limit)} is too small{price}."
+            how = "does not reach" if limit.remaining_usd else "is used up"
             return (
-                f"{whose_and_when(limit)} is used up: {dollars(limit.spent_usd)} spent, "
+                f"{whose_and_when(limit)} {how}: {dollars(limit.spent_usd)} spent, "
                 f"{dollars(limit.remaining_usd)} left{price}; "
                 f"the next {limit.period} begins at {_minute(limit.reset_at)}."
             )

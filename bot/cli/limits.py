@@ -186,11 +186,12 @@ def budget(
     with connected() as conn:
         if limit_usd is not None:
             all_budgets.set_limit(conn, Budget(scope, scope_id, period, limit_usd))
-            click.echo(f"{whose}: {words.dollars(limit_usd)} a {period}")
+            now = f"{words.dollars(limit_usd)} a {period}"
         elif all_budgets.remove(conn, scope, scope_id, period):
-            click.echo(f"{whose}: no budget a {period}")
+            now = f"no budget a {period}"
         else:
-            click.echo(f"{whose}: no budget a {period}, as before")
+            now = f"no budget a {period}, as before"
+    click.echo(f"{whose}: {now}")
 
 
 def _check_names(**names: str) -> None:

@@ -20,12 +20,12 @@ from bot.settings import BotSettings
 from db import limits
 from db.engine import Database
 from db.errors import DatabaseError, DatabaseUnavailable, RequestNotFound
-from db.privacy import Marked
 from db.records import NewRequest
 from db.settings import DatabaseSettings
 from db.standing import Standing
 from workers import chain, privacy, providers, storage
 from workers.chain import BrokerUnavailable, ReplyTo
+from workers.privacy import Forgotten
 from workers.settings import DiscordSettings, WorkerSettings
 
 log = structlog.get_logger(__name__)
@@ -122,11 +122,11 @@ class Desk:
         except (NeverBegun, Unfinished):
             raise Unavailable("it did not end in time") from None
 
-    async def forget(self, user_id: str) -> Marked:
+    async def forget(self, user_id: str) -> Forgotten:
         """Forget all that the user has asked for. Raises Unavailable."""
         is_counted = self.settings.worker.failed_requests_count
 
-        def work() -> Marked:
+        def work() -> Forgotten:
             return privacy.forget(self._patient, self.storage, user_id, is_counted=is_counted)
 
         return await self._done(self._reporting, work)

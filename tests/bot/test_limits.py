@@ -81,20 +81,25 @@ def test_rl6_a_refusal_by_the_quota_gives_usage_and_remainder() -> None:
     [
         (
             spending("18.40", "20"),
-            "This server's budget of $20.00 for today is used up: $18.40 spent, $1.60 left, this "
-            "video costs $3.20; the next day begins at 2026-03-01 00:00 UTC.",
+            "This server's budget of $20.00 for today does not reach: $18.40 spent, $1.60 left, "
+            "this video costs $3.20; the next day begins at 2026-03-01 00:00 UTC.",
         ),
         (
             spending("1018.40", "1020.5", Scope.ALL, period=Period.MONTH),
-            "The budget of all servers together of $1,020.50 for this month is used up: $1,018.40 "
-            "spent, $2.10 left, this video costs $3.20; the next month begins at "
+            "The budget of all servers together of $1,020.50 for this month does not reach: "
+            "$1,018.40 spent, $2.10 left, this video costs $3.20; the next month begins at "
             "2026-03-01 00:00 UTC.",
         ),
         (
             # The budget was lowered meanwhile.
-            spending("3.2001", "2", Scope.USER),
-            "Your budget of $2.00 for today is used up: $3.2001 spent, $0.00 left, this video "
+            spending("4.2001", "4", Scope.USER),
+            "Your budget of $4.00 for today is used up: $4.2001 spent, $0.00 left, this video "
             "costs $3.20; the next day begins at 2026-03-01 00:00 UTC.",
+        ),
+        (
+            # Tomorrow it will be no larger.
+            spending("0", "2", Scope.USER),
+            "Your budget of $2.00 for today is too small, this video costs $3.20.",
         ),
     ],
 )
@@ -277,7 +282,7 @@ def test_submit_is_refused_by_quota_and_budget_with_status_3(
     dear = ("submit", "a red kite over a park", "--guild", "guild")
     refused = video_bot(*dear, **broker, SANDBOX_PRICE_PER_SECOND="0.51")
     assert (refused.returncode, refused.stdout) == (3, "")
-    assert "This server's budget of $2.00 for today is used up" in refused.stderr
+    assert "This server's budget of $2.00 for today " in refused.stderr
     assert "this video costs $2.04" in refused.stderr
     # What can be afforded goes on, as far as there is a broker.
     assert video_bot(*dear, **broker, SANDBOX_PRICE_PER_SECOND="0.50").returncode == 1

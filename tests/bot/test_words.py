@@ -45,7 +45,7 @@ def test_a_limit_of_one_is_one_video() -> None:
 
 def test_a_refusal_without_a_time_says_less() -> None:
     limit = RateLimit(0, 0, None, None)
-    assert words.refusal(limit) == "All 0 videos of the last 24 hours are used."
+    assert words.refusal(limit) == "You are allowed 0 videos in 24 hours."
 
 
 def test_times_are_told_in_utc_whatever_the_zone() -> None:
