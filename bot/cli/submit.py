@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+NOT_TAKEN_UP = "No worker has taken it up yet, or one with stricter limits has refused it."
+
 
 def sending_options(command: F) -> F:
     """Add who asks where, the request's id, and how long to wait for a worker."""
@@ -109,4 +111,4 @@ def send(new: "NewRequest", wait: float) -> None:
         ) from None
     click.echo(str(new.id))
     if wait and wait_for_row(database, new, settings, seconds=wait) is None:
-        click.echo("It waits in the queue: no worker has taken it up yet.", err=True)
+        click.echo(NOT_TAKEN_UP, err=True)

@@ -160,7 +160,10 @@ def test_without_a_worker_it_says_so(system: System, new_broker: NewBroker) -> N
     found = system.submit(*arguments, REDIS_URL=new_broker())
     assert found.returncode == 0
     assert UUID(found.stdout.strip())
-    assert found.stderr == "It waits in the queue: no worker has taken it up yet.\n"
+    assert (
+        found.stderr
+        == "No worker has taken it up yet, or one with stricter limits has refused it.\n"
+    )
 
 
 def test_without_waiting_it_says_nothing_of_it(system: System, new_broker: NewBroker) -> None:

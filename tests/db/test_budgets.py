@@ -345,6 +345,32 @@ def test_rl7_what_is_refused_at_its_start_gives_its_money_back(
     assert not ask(database, priced("0.01", user_id="alice")).is_allowed
 
 
+def test_rl7_who_gets_money_back_first_has_the_rest_counted(database: Database) -> None:
+    back, kept = priced(3), priced(5)
+    for new in (back, kept):
+        assert ask(database, new).is_allowed
+    # There is no counter yet, and the first who needs one is not an admission.
+    allow(database, 6)
+    with database.begin() as conn:
+        refuse(conn, back.id)
+    assert counters(database) == {("all", "", "day"): 5}
+    assert not ask(database, priced("1.01")).is_allowed
+    assert ask(database, priced(1)).is_allowed
+
+
+def test_rl7_setting_a_budget_waits_for_money_that_is_being_given_back(database: Database) -> None:
+    new = priced(3)
+    assert ask(database, new).is_allowed
+    with database.begin() as giving:
+        refuse(giving, new.id)
+        with database.begin() as conn:
+            conn.execute(text("SET LOCAL lock_timeout = '50ms'"))
+            with pytest.raises(OperationalError, match="lock timeout"):
+                budgets.set_limit(conn, Budget(*EVERYBODY, Period.DAY, Decimal(3)))
+    allow(database, 3)
+    assert ask(database, priced(3)).is_allowed
+
+
 def test_rl7_an_end_that_is_rolled_back_gives_nothing_back(database: Database) -> None:
     allow(database, 3)
     new = priced(2)

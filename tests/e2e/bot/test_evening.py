@@ -6,7 +6,7 @@ import pytest
 
 from bot.discord import sentences
 from tests.e2e.bot.conftest import NewStudio
-from tests.e2e.bot.studio import Studio
+from tests.e2e.bot.studio import Studio, texts
 from tests.e2e.discord import Person
 
 
@@ -18,10 +18,11 @@ def studio(new_studio: NewStudio) -> Iterator[Studio]:
         yield found
 
 
-@pytest.mark.usefixtures("studio")
-def test_an_evening(ana: Person) -> None:
+def test_an_evening(studio: Studio, ana: Person) -> None:
     asked = ana.slash("veo", {"prompt": "a red kite over a grassy park"})
     asked.wait_for(lambda it: it.attachments, "the video")
+    # What it was told meanwhile, and at the end nothing of it is left.
+    assert len(asked.history) > 1
     opened = ana.click(asked, "Remix").wait_until_answered()
     remix = ana.submit(opened, {"prompt": "a blue kite at night"})
     remix.wait_for(lambda it: it.attachments, "the remix")
@@ -32,3 +33,14 @@ def test_an_evening(ana: Person) -> None:
     done = ana.click(asked, "Delete").wait_until_answered()
     assert done.content == sentences.deleted("ended")
     asked.world.wait_for(lambda: asked.message.is_deleted, "the message goes")
+    # Two of the three are left to be seen, and then none.
+    assert "a blue kite at night" in texts(ana.slash("history").wait_until_answered())
+    sure = ana.slash("mydata forget").wait_for_text(sentences.FORGET_ALL)
+    ana.click(sure, "Delete everything")
+    sure.wait_for_text("of your requests are deleted.")
+    assert "There are none." in texts(ana.slash("history").wait_until_answered())
+    assert not [row for row in studio.requests_of(ana) if row.prompt]
+    # The limit is as full as it was.
+    ana.slash("veo", {"prompt": "one more kite"}).wait_for_text(
+        "All 3 videos of the last 24 hours are used."
+    )
