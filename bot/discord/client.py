@@ -44,7 +44,7 @@ class Client(commands.Bot):
             Veo(desk),
             Own(desk),
             MyData(desk),
-            Limits(desk),
+            Limits(desk, self.is_owner),
             Statistics(desk, self.is_owner),
         ):
             self.add_cog(cog)

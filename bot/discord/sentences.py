@@ -28,6 +28,9 @@ NO_ID: Final = (
 )
 ONLY_IN_SERVERS: Final = "This is for servers: please use it in one."
 ONLY_ADMINISTRATORS: Final = "This is for the administrators of this server."
+LIMITS_HOLD_EVERYWHERE: Final = (
+    "A user's limits hold on every server, and this bot is on several: only its owner sets them."
+)
 ONLY_THE_OWNER: Final = "This is for the owner of this bot."
 SAY_WHICH_LIMIT: Final = "Please give `daily`, `monthly` or both."
 EXPORTED: Final = "Everything that is kept of you:"

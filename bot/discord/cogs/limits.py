@@ -1,5 +1,6 @@
 """``/limits``: what administrators of a server allow single users."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from bot import embeds
@@ -27,8 +28,9 @@ def need_administrator(asked: Asked) -> None:
 class Limits(commands.Cog):
     """How users stand, and what is set for them."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, is_owner: Callable[[Any], Awaitable[bool]]) -> None:
         self._desk = desk
+        self._is_owner = is_owner
 
     @nextcord.slash_command(
         description="The limits of a user", default_member_permissions=ADMINISTRATOR
@@ -63,7 +65,7 @@ class Limits(commands.Cog):
     ) -> None:
         """Set one or both; what is not given stays."""
         await promise(asked, is_private=True)
-        need_administrator(asked)
+        await self._need_a_say(asked)
         if daily is None and monthly is None:
             raise Declined(sentences.SAY_WHICH_LIMIT)
         user_id = str(user.id)
@@ -76,10 +78,20 @@ class Limits(commands.Cog):
     async def reset(self, asked: Asked, user: nextcord.User = WHOSE) -> None:
         """Remove what was set."""
         await promise(asked, is_private=True)
-        need_administrator(asked)
+        await self._need_a_say(asked)
         user_id = str(user.id)
         await self._desk.ask(lambda conn: quotas.reset(conn, user_id))
         await self._tell(asked, user, f"Limits of {user.name}, as everybody has them")
+
+    async def _need_a_say(self, asked: Asked) -> None:
+        """Raise Declined for who may not set limits.
+
+        They hold everywhere, and money with them; anybody can be administrator of a server of
+        their own.
+        """
+        need_administrator(asked)
+        if len(asked.client.guilds) > 1 and not await self._is_owner(asked.user):
+            raise Declined(sentences.LIMITS_HOLD_EVERYWHERE)
 
     async def _tell(self, asked: Asked, user: nextcord.User, title: str) -> None:
         user_id = str(user.id)

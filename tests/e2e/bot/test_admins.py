@@ -16,7 +16,7 @@ from tests.e2e.discord import FakeDiscord, Guild, Interaction, NotOffered, Permi
 @pytest.fixture(scope="module")
 def owner(discord: FakeDiscord, guild: Guild) -> Person:
     """Whose application it is."""
-    found = discord.new_person("owner", guild)
+    found = discord.new_person("owner", guild, permissions=Permission.ADMINISTRATOR)
     discord.world.owner = found.user
     return found
 
@@ -107,6 +107,21 @@ def test_nor_served_to_others_where_a_server_shows_them(
     assert tried.wait_until_answered().content == sentences.ONLY_IN_SERVERS
     with studio.system.database.autocommit() as conn:
         assert quotas.get(conn, str(ana.id)) is None
+
+
+def test_on_several_servers_limits_are_the_owners_to_set(
+    studio: Studio, discord: FakeDiscord, owner: Person, chief: Person, ana: Person
+) -> None:
+    of_ana = {"user": ana.user}
+    discord.new_guild("Another")
+    for command, options in (("limits set", {"daily": 1000}), ("limits reset", {})):
+        tried = chief.slash(command, {**of_ana, **options}).wait_until_answered()
+        assert tried.content == sentences.LIMITS_HOLD_EVERYWHERE
+    with studio.system.database.autocommit() as conn:
+        assert quotas.get(conn, str(ana.id)) is None
+    chief.slash("limits show", of_ana).wait_for_text("used")
+    owner.slash("limits set", {**of_ana, "daily": 7}).wait_for_text("of 7 used")
+    owner.slash("limits reset", of_ana).wait_for_text("of 5 used")
 
 
 @pytest.mark.parametrize("by", ["day", "week", "month"])
