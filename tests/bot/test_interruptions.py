@@ -12,6 +12,10 @@ LOST_AND_FOUND = """
 import signal
 from bot.cli.interruptions import heard
 
+# Whoever runs the tests may be deaf to one of them, as under nohup.
+for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(each, signal.SIG_DFL)
+
 class Last:
     def __del__(self):
         signal.raise_signal(signal.{name})
