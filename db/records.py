@@ -29,6 +29,10 @@ class NewRequest:
     cost_usd: Decimal | None = None
     #: The request that this one is a remix of.
     source_id: UUID | None = None
+    #: What is not to be seen or heard.
+    negative_prompt: str | None = None
+    #: The same seed and parameters give nearly the same video; 0 to 4294967295.
+    seed: int | None = None
 
     def parameters(self) -> dict[str, Any]:
         """What was asked for beside the prompt, as the log tells it (LG1)."""
@@ -37,6 +41,9 @@ class NewRequest:
             "aspect_ratio": self.aspect_ratio,
             "resolution": self.resolution,
             "generate_audio": self.generate_audio,
+            "model": self.model,
+            "negative_prompt_length": len(self.negative_prompt or ""),
+            "seed": self.seed,
         }
 
     def as_row(self) -> dict[str, Any]:
@@ -98,6 +105,9 @@ class Request:
     forgotten_at: datetime | None
     rescues: int
     delivery_claim: UUID | None
+    negative_prompt: str | None
+    seed: int | None
+    fair_at: datetime
 
     def remixed(
         self, new_id: UUID, prompt: str, *, user_id: str, guild_id: str, channel_id: str
@@ -113,6 +123,7 @@ class Request:
             aspect_ratio=self.aspect_ratio,
             resolution=self.resolution,
             generate_audio=self.generate_audio,
+            negative_prompt=self.negative_prompt,
             source_id=self.id,
         )
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    and_,
     func,
     text,
 )
@@ -62,6 +63,9 @@ video_requests = Table(
     Column("forgotten_at", DateTime(timezone=True)),
     Column("rescues", Integer, nullable=False, server_default=text("0")),
     Column("delivery_claim", Uuid),
+    Column("negative_prompt", Text),
+    Column("seed", BigInteger),
+    Column("fair_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     CheckConstraint("duration_seconds IN (4, 6, 8)"),
     CheckConstraint("aspect_ratio IN ('16:9', '9:16')"),
     CheckConstraint("resolution IN ('720p', '1080p')"),
@@ -86,6 +90,11 @@ Index(
     "idx_video_requests_due",
     video_requests.c.due_at,
     postgresql_where=video_requests.c.status.in_(["pending", "generating"]),
+)
+Index(
+    "idx_video_requests_waiting",
+    video_requests.c.fair_at,
+    postgresql_where=and_(video_requests.c.status == "pending", video_requests.c.claim.is_(None)),
 )
 Index(
     "idx_video_requests_user_list",

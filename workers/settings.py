@@ -7,7 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from db.settings import Settings
 
@@ -40,8 +41,9 @@ class WorkerSettings(Settings):
     #: Days that an ended request is kept; None keeps everything.
     request_retention_days: Annotated[int | None, Field(ge=1, le=36_500)] = None
     rescue_after_seconds: Annotated[int, Field(ge=1, le=3_600)] = 30
-    video_provider: Literal["sandbox"] = "sandbox"
-    video_storage: Literal["folder"] = "folder"
+    video_provider: Literal["sandbox", "veo"] = "sandbox"
+    #: None: the one that the provider writes to.
+    video_storage: Annotated[Literal["folder", "gcs"] | None, Field(validate_default=True)] = None
     output_dir: Path = Path("videos")
     sandbox_seconds: Annotated[float, Field(ge=0, le=86_400)] = 5
     sandbox_outcome: SandboxOutcome = SandboxOutcome.COMPLETED
@@ -49,6 +51,35 @@ class WorkerSettings(Settings):
     sandbox_price_per_second: Annotated[Decimal, Field(ge=0, le=1000, decimal_places=4)] = Decimal(
         0
     )
+    #: None: as many as come.
+    sandbox_starts_per_minute: Annotated[int | None, Field(ge=1, le=10_000)] = None
+    google_cloud_project: Annotated[str | None, Field(validate_default=True)] = None
+    google_cloud_location: str = "us-central1"
+    #: Of Vertex AI, where it is not Google's own. The client library reads the variable itself.
+    google_vertex_base_url: str | None = None
+    #: The model of requests that name none.
+    veo_model: str = "veo-3.1-fast-generate-001"
+    #: Google's own limit of a project, a region and a base model.
+    veo_starts_per_minute: Annotated[int, Field(ge=1, le=10_000)] = 50
+    gcs_bucket: Annotated[str | None, Field(validate_default=True)] = None
+    #: How anybody gets to see a video: by an address that is signed for a while, or as it lies.
+    gcs_links: Literal["signed", "public"] = "signed"
+
+    @field_validator("video_storage")
+    @classmethod
+    def _is_the_providers(cls, storage: str | None, info: ValidationInfo) -> str:
+        provider = info.data.get("video_provider", "sandbox")
+        wanted = "gcs" if provider == "veo" else "folder"
+        if storage not in (None, wanted):
+            raise ValueError(f"must be {wanted} or unset, for {provider} writes nowhere else")
+        return wanted
+
+    @field_validator("google_cloud_project", "gcs_bucket")
+    @classmethod
+    def _is_there_for_veo(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("video_provider") == "veo":
+            raise PydanticCustomError("missing", "is required")
+        return value
 
     @field_validator("redis_url")
     @classmethod

@@ -56,10 +56,11 @@ def admit(context: Context, new: NewRequest, *, reply_to: ReplyTo | None = None)
     by the sweeper, who have no message of its own that could carry it.
     """
     validate(new)
+    context.provider.check(new)
     priced = replace(
         new,
         provider=context.provider.name,
-        model=context.provider.model,
+        model=new.model or context.provider.model,
         cost_usd=context.provider.price(new),
     )
     with context.database.autocommit() as conn:

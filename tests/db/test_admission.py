@@ -330,6 +330,9 @@ def test_lg1_the_log_shows_fifty_characters_of_a_prompt_and_never_more(
             "aspect_ratio": "16:9",
             "resolution": "720p",
             "generate_audio": True,
+            "model": None,
+            "negative_prompt_length": 0,
+            "seed": None,
         },
     }
     beyond = set(prompt[50:])

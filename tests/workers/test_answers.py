@@ -60,6 +60,9 @@ REQUEST = Request(
     forgotten_at=None,
     rescues=0,
     delivery_claim=None,
+    negative_prompt=None,
+    seed=None,
+    fair_at=NOW,
 )
 
 

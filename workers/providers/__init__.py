@@ -90,6 +90,13 @@ class Provider(Protocol):
     def poll_every(self) -> timedelta:
         """Between one question and the next."""
 
+    @property
+    def starts_per_minute(self) -> int | None:
+        """Paid calls that all workers together may make in any minute; None: as many as come."""
+
+    def check(self, request: NewRequest) -> None:
+        """Raise InvalidRequest where the model that is asked for cannot make this video."""
+
     def price(self, request: NewRequest) -> Decimal:
         """Dollars for the whole video."""
 

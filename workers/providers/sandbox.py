@@ -15,6 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from db.records import NewRequest, Request
+from db.validation import InvalidRequest
 from workers.providers import (
     Answer,
     Done,
@@ -58,12 +59,19 @@ class SandboxProvider:
         seconds: float,
         outcome: SandboxOutcome,
         price_per_second: Decimal = Decimal(0),
+        starts_per_minute: int | None = None,
     ) -> None:
         self._ledger = folder.absolute() / ".sandbox"
         self._seconds = seconds
         self._outcome = outcome
         self._price_per_second = price_per_second
         self.first_poll_after = timedelta(seconds=seconds)
+        self.starts_per_minute = starts_per_minute
+
+    def check(self, request: NewRequest) -> None:
+        """It draws whatever is asked for, and has one model."""
+        if request.model not in (None, self.model):
+            raise InvalidRequest(f"The model must be {self.model}.")
 
     def price(self, request: NewRequest) -> Decimal:
         """Dollars that nobody pays, so that budgets can be tried."""
@@ -143,4 +151,5 @@ def make(settings: WorkerSettings) -> SandboxProvider:
         seconds=settings.sandbox_seconds,
         outcome=settings.sandbox_outcome,
         price_per_second=settings.sandbox_price_per_second,
+        starts_per_minute=settings.sandbox_starts_per_minute,
     )

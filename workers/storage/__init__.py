@@ -39,6 +39,9 @@ class Storage(Protocol):
     def open(self, address: str) -> BinaryIO:
         """A video, to be read bit by bit, and closed."""
 
+    def link(self, address: str) -> str | None:
+        """Where anybody can see a video now, for a while; None where only an operator can."""
+
     def remove(self, request_id: UUID, prefix: str | None) -> bool:
         """Remove all outputs of a request, and its mark. That nothing is there does no harm.
 
@@ -50,4 +53,5 @@ class Storage(Protocol):
 
 def load(settings: WorkerSettings) -> Storage:
     """The storage that the settings name."""
-    return cast("Storage", import_module(STORAGES[settings.video_storage]).make(settings))
+    name = settings.video_storage or "folder"
+    return cast("Storage", import_module(STORAGES[name]).make(settings))
