@@ -46,6 +46,17 @@ class Operation:
     has_ended: bool = False
 
 
+@dataclass(frozen=True)
+class Call:
+    """One call: a paid one, or a question."""
+
+    prompt: str
+    body: Any
+    is_start: bool
+    #: The client's end of the connection that it came by.
+    line: int
+
+
 class FakeVertex:
     """What a test holds in its hands. Everything here may be used from any thread."""
 
@@ -58,8 +69,7 @@ class FakeVertex:
         self._put = put
         self._lock = threading.Condition()
         self._scripts: dict[str, Script] = {}
-        self._started: list[tuple[str, Any]] = []
-        self._polled: list[str] = []
+        self._calls: list[Call] = []
         self._operations: dict[str, Operation] = {}
 
     def arrange(
@@ -77,19 +87,24 @@ class FakeVertex:
 
     def starts(self, prompt: str) -> list[Any]:
         """The bodies of all calls of ``predictLongRunning`` with this prompt: what may be paid."""
-        with self._lock:
-            return [body for asked, body in self._started if asked == prompt]
+        return [each.body for each in self.calls if each.is_start and each.prompt == prompt]
 
     def polls(self, prompt: str) -> int:
         """How often it was asked about."""
+        return sum(not each.is_start and each.prompt == prompt for each in self.calls)
+
+    @property
+    def calls(self) -> list[Call]:
+        """All calls, oldest first."""
         with self._lock:
-            return self._polled.count(prompt)
+            return [*self._calls]
 
     def wait_for_start(self, prompt: str) -> None:
         """Until a call with this prompt is there."""
         with self._lock:
             is_there = self._lock.wait_for(
-                lambda: any(asked == prompt for asked, _ in self._started), PATIENCE
+                lambda: any(each.is_start and each.prompt == prompt for each in self._calls),
+                PATIENCE,
             )
         assert is_there, f"Waited {PATIENCE:.0f} s in vain for a call with {prompt}"
 
@@ -111,9 +126,7 @@ class FakeVertex:
     async def _predict(self, request: web.Request) -> web.Response:
         body = await request.json()
         prompt = _prompt_of(body)
-        with self._lock:
-            self._started.append((prompt, body))
-            self._lock.notify_all()
+        self._note(request, prompt, body, is_start=True)
         if refusal := self._refused(request, violations(body)):
             return refusal
         script = self._scripts.get(prompt) or Script()
@@ -138,8 +151,7 @@ class FakeVertex:
         operation = self._operations.get(name)
         if operation is None or f"/{request.match_info['model']}/" not in name:
             return _error(404, f"The operation {name} is not found.")
-        with self._lock:
-            self._polled.append(operation.prompt)
+        self._note(request, operation.prompt, body, is_start=False)
         if accident := self._next(operation.script.polls):
             return await _meet(accident)
         if not operation.has_ended:
@@ -164,6 +176,13 @@ class FakeVertex:
         if at["model"] not in MODELS:
             return _error(404, f"Publisher Model `{PUBLISHER}/{at['model']}` was not found.")
         return _error(400, "; ".join(wrong)) if wrong else None
+
+    def _note(self, request: web.Request, prompt: str, body: Any, *, is_start: bool) -> None:
+        assert request.transport is not None
+        line = request.transport.get_extra_info("peername")[1]
+        with self._lock:
+            self._calls.append(Call(prompt, body, is_start, line))
+            self._lock.notify_all()
 
     def _next(self, accidents: list[Accident]) -> Accident | None:
         with self._lock:
