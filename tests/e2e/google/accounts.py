@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from tests.e2e.google.serving import served
-from tests.e2e.google.traffic import Traffic, refusal
+from tests.e2e.google.traffic import Refused, Traffic
 
 PROJECT: Final = "video-bot-test"
 AUDIENCE: Final = "https://oauth2.googleapis.com/token"
@@ -74,7 +74,7 @@ class Token:
     expires_at: float
 
 
-class Refusal(Exception):
+class Unaccepted(Exception):
     """An assertion is not accepted; the message says why."""
 
 
@@ -148,26 +148,26 @@ class Accounts:
         return token.account if token is not None and is_good else None
 
     def account_of(self, assertion: str) -> Account:
-        """Whose assertion it is. Raises Refusal."""
+        """Whose assertion it is. Raises Unaccepted."""
         try:
             header, claims, signature = (_unpacked(part) for part in assertion.split("."))
             head, told = json.loads(header), json.loads(claims)
         except ValueError:
-            raise Refusal("Bad Request") from None
+            raise Unaccepted("Bad Request") from None
         account = self._accounts.get(told["iss"])
         if account is None:
-            raise Refusal("Invalid grant: account not found")
+            raise Unaccepted("Invalid grant: account not found")
         signed = assertion.rpartition(".")[0].encode()
         is_known = head["alg"] == "RS256" and head["kid"] == account.key_id
         if not is_known or not account.has_signed(signed, signature):
-            raise Refusal("Invalid JWT Signature.")
+            raise Unaccepted("Invalid JWT Signature.")
         if told["aud"] != AUDIENCE:
-            raise Refusal("Invalid JWT: the audience must be the token endpoint.")
+            raise Unaccepted("Invalid JWT: the audience must be the token endpoint.")
         is_recent = told["iat"] - SKEW <= time.time() <= told["exp"] + SKEW
         if not is_recent or told["exp"] - told["iat"] > LONGEST:
-            raise Refusal("Invalid JWT: iat and exp must frame a short time that is now.")
+            raise Unaccepted("Invalid JWT: iat and exp must frame a short time that is now.")
         if not told.get("scope"):
-            raise Refusal("Invalid OAuth scope or ID token audience provided.")
+            raise Unaccepted("Invalid OAuth scope or ID token audience provided.")
         return account
 
     def routes(self) -> web.RouteTableDef:
@@ -187,7 +187,7 @@ class Accounts:
             return web.json_response({"error": "unsupported_grant_type"}, status=400)
         try:
             account = self.account_of(str(form.get("assertion")))
-        except Refusal as why:
+        except Unaccepted as why:
             told = {"error": "invalid_grant", "error_description": str(why)}
             return web.json_response(told, status=400)
         return web.json_response(self._given(account))
@@ -195,11 +195,11 @@ class Accounts:
     async def _sign_blob(self, request: web.Request) -> web.Response:
         caller = self.caller(request)
         if caller is None:
-            return refusal(401, "Request had invalid authentication credentials.", "authError")
+            raise Refused(401, "Request had invalid authentication credentials.", "authError")
         email = request.match_info["email"]
         if caller.email != email or email not in self.signers:
             told = "Permission 'iam.serviceAccounts.signBlob' denied on resource"
-            return refusal(403, told, "forbidden")
+            raise Refused(403, told, "forbidden")
         payload = base64.b64decode((await request.json())["payload"], validate=True)
         signature = base64.b64encode(caller.sign(payload)).decode()
         return web.json_response({"keyId": caller.key_id, "signedBlob": signature})

@@ -61,6 +61,14 @@ class Cut(Exception):
     """The connection is to be reset."""
 
 
+class Refused(Exception):
+    """Raised by an endpoint, and answered as an error."""
+
+    def __init__(self, status: int, message: str, reason: str = "invalid") -> None:
+        super().__init__(message)
+        self.answer = web.json_response(error(status, message, reason), status=status)
+
+
 class Traffic:
     """All calls of a double, oldest first, and all accidents that wait to happen."""
 
@@ -180,11 +188,6 @@ def error(status: int, message: str = "arranged by a test", reason: str = "arran
     return {"error": {"code": status, "message": message, "errors": [told]}}
 
 
-def refusal(status: int, message: str, reason: str = "invalid") -> web.Response:
-    """The answer with such an error."""
-    return web.json_response(error(status, message, reason), status=status)
-
-
 def _fits(fault: Fault, call: Call, is_after: bool) -> bool:
     return fault.left > 0 and fault.is_after is is_after and fnmatchcase(call.name, fault.pattern)
 
@@ -192,6 +195,8 @@ def _fits(fault: Fault, call: Call, is_after: bool) -> bool:
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
+    except Refused as why:
+        return why.answer
     except web.HTTPException as unknown:
         # No such endpoint.
-        return refusal(unknown.status, unknown.reason, "notFound")
+        return web.json_response(error(unknown.status, unknown.reason), status=unknown.status)
