@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 
 from db.records import Request
-from tests.e2e.google.studio import BUCKET, Google, google
+from tests.e2e.google.cloud import BUCKET
+from tests.e2e.google.studio import Google, google
 from tests.workers.test_answers import REQUEST
 from workers import providers
 from workers.providers import Provider

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.google import scripts
+from tests.e2e.google.cloud import BUCKET
 from tests.e2e.google.scripts import Accident
-from tests.e2e.google.studio import BUCKET, Google, closed_port
+from tests.e2e.google.studio import Google, closed_port
 from tests.workers.veo.conftest import asked, prefix_of
 from workers import providers
 from workers.providers import NotTaken, OutcomeUnknown, Provider, ProviderError, Refused
