@@ -17,16 +17,22 @@ LARGEST = 2**28
 
 @contextmanager
 def served(
-    routes: web.RouteTableDef, traffic: Traffic, *, tls: ssl.SSLContext | None = None
+    routes: web.RouteTableDef,
+    traffic: Traffic,
+    *,
+    tls: ssl.SSLContext | None = None,
+    port: int = 0,
 ) -> Iterator[int]:
-    """The port at which these routes answer, for the block; every call is in `traffic`."""
+    """The port at which these routes answer, for the block; every call is in `traffic`.
+
+    Without `port` it is any that is free.
+    """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="fake Google")
     thread.start()
     try:
-        runner = asyncio.run_coroutine_threadsafe(_serve(routes, traffic, tls), loop).result(
-            PATIENCE
-        )
+        serving = _serve(routes, traffic, tls, port)
+        runner = asyncio.run_coroutine_threadsafe(serving, loop).result(PATIENCE)
         try:
             yield runner.addresses[0][1]
         finally:
@@ -39,13 +45,13 @@ def served(
 
 
 async def _serve(
-    routes: web.RouteTableDef, traffic: Traffic, tls: ssl.SSLContext | None
+    routes: web.RouteTableDef, traffic: Traffic, tls: ssl.SSLContext | None, port: int
 ) -> web.AppRunner:
     app = web.Application(middlewares=[traffic.middleware], client_max_size=LARGEST)
     app.add_routes(routes)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls).start()
     return runner
 
 
