@@ -13,9 +13,8 @@ from uuid import UUID, uuid4
 import pytest
 import requests
 
-from tests.e2e.google.accounts import Accounts
 from tests.e2e.google.cloud import BUCKET, Cloud, google_cloud
-from tests.e2e.google.front import in_front_of
+from tests.e2e.google.front import cloud_run
 from tests.e2e.google.storage import OBJECT_VIEWER
 from tests.workers.storages import gcs
 from workers.storage import StorageUnavailable
@@ -27,7 +26,6 @@ IMPATIENT = 0.4
 """Seconds that a call may hang."""
 IN_TIME = 5.0
 """Seconds for all that is tried, and for a busy machine."""
-IAM = "iamcredentials.googleapis.com"
 
 
 @pytest.fixture(scope="module")
@@ -106,12 +104,6 @@ def test_what_lies_elsewhere_has_no_link(cloud: Cloud) -> None:
     assert gcs(cloud).link("file:///srv/videos/sample_0.mp4") is None
 
 
-def on_cloud_run(accounts: Accounts) -> dict[str, str]:
-    """The environment of a process that has tokens from the metadata server, and no key."""
-    host = accounts.url.removeprefix("http://")
-    return {"GCE_METADATA_HOST": host, "GCE_METADATA_IP": host, "GCE_METADATA_ROOT": host}
-
-
 LINK = """
 import sys
 from workers.storage import StorageUnavailable
@@ -126,9 +118,8 @@ except StorageUnavailable as error:
 def test_a_process_without_a_key_has_iam_sign(cloud: Cloud, film: Film, tmp_path: Path) -> None:
     accounts = cloud.accounts
     accounts.attached = cloud.account
-    with in_front_of(IAM, accounts.routes(), accounts.traffic, tmp_path) as https:
-        given = {**os.environ, **https, **on_cloud_run(accounts)}
-        given.pop("GOOGLE_APPLICATION_CREDENTIALS")
+    with cloud_run(accounts, tmp_path) as keyless:
+        given = {**os.environ, **keyless}
 
         def link() -> str:
             command = [sys.executable, "-c", LINK, BUCKET, film.address]
