@@ -187,11 +187,15 @@ def test_a_mark_is_made_though_one_answer_is_lost(cloud: Cloud) -> None:
     assert cloud.storage.traffic.count(UPLOAD) == 2
 
 
-def test_every_mark_is_made_only_where_there_is_none(cloud: Cloud) -> None:
+def test_a_mark_is_one_call_that_succeeds_only_where_there_is_none(cloud: Cloud) -> None:
     storage = gcs(cloud)
-    storage.create_marker(storage.prefix_for(uuid4()), uuid4())
-    [upload] = cloud.storage.traffic.calls(UPLOAD)
+    prefix = storage.prefix_for(uuid4())
+    storage.create_marker(prefix, uuid4())
+    storage.outputs(prefix)
+    # And nothing else is asked of anybody.
+    upload, _ = cloud.storage.traffic.calls()
     assert upload.query["ifGenerationMatch"] == "0"
+    assert cloud.accounts.traffic.count() == 1
 
 
 def test_a_list_is_read_to_its_last_page(cloud: Cloud, film: Film) -> None:
