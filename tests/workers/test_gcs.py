@@ -94,7 +94,10 @@ def test_with_a_key_a_link_costs_no_call(cloud: Cloud, film: Film) -> None:
     assert cloud.storage.traffic.count() == cloud.accounts.traffic.count() == 0
 
 
-def test_a_public_link_has_no_signature(cloud: Cloud, film: Film) -> None:
+def test_a_public_link_has_no_signature_and_takes_no_credentials(
+    cloud: Cloud, film: Film, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere.json")
     link = gcs(cloud, is_public=True).link(film.address)
     assert link == f"{cloud.storage.url}/{BUCKET}/{film.request_id}/8123/sample_0.mp4"
     cloud.storage.bucket(BUCKET).is_public = True
@@ -103,8 +106,12 @@ def test_a_public_link_has_no_signature(cloud: Cloud, film: Film) -> None:
     assert requests.get(link, timeout=5).status_code == 403
 
 
-def test_what_lies_elsewhere_has_no_link(cloud: Cloud) -> None:
-    assert gcs(cloud).link("file:///srv/videos/sample_0.mp4") is None
+def test_what_lies_elsewhere_has_no_link_and_cannot_be_read(cloud: Cloud) -> None:
+    elsewhere = "file:///srv/videos/sample_0.mp4"
+    assert gcs(cloud).link(elsewhere) is None
+    for ask in (gcs(cloud).size, gcs(cloud).open):
+        with pytest.raises(StorageUnavailable, match="does not lie in Cloud Storage"):
+            ask(elsewhere)
 
 
 LINK = """
