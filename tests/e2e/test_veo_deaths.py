@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.e2e.google import scripts
 from tests.e2e.google.clip import clip
 from tests.e2e.google.studio import Google, closed_port, google, opened
 from tests.workers.conftest import MakeSystem
+from tests.workers.running import Process
 from tests.workers.waiting import until
 
 
@@ -111,3 +113,15 @@ def test_nobody_at_the_door_is_no_call_and_the_request_waits(ground: Ground, ana
         ground.wait_for_video(asked)
         assert len(vertex.starts("a fox before closed doors")) == 1
     worker.kill()
+
+
+def test_a_worker_does_not_start_with_a_model_that_google_has_retired(
+    ground: Ground, tmp_path: Path
+) -> None:
+    environment = {**ground.studio.system.environment, "VEO_MODEL": "veo-3.0-generate-001"}
+    worker = Process(["worker"], environment, tmp_path / "worker.log")
+    try:
+        assert worker.wait() == 2
+    finally:
+        worker.kill()
+    assert "VEO_MODEL: Google retired the model veo-3.0-generate-001 on 2026-06-30;" in worker.log
