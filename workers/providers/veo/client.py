@@ -65,7 +65,8 @@ class Vertex:
         unsent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
         try:
             client = self._client(for_start=True)
-        except GoogleAuthError as error:
+        except (GoogleAuthError, OSError, ValueError) as error:
+            # The last two: of a key file that cannot be read, or is none.
             raise _without_a_token(error) from None
         try:
             source = types.GenerateVideosSource(prompt=request.prompt)
@@ -94,14 +95,14 @@ class Vertex:
             found = self._client(for_start=False).operations.get(asked)
         except errors.APIError as error:
             raise PollFailed(f"Vertex AI answered {_status(error)}") from None
-        except (httpx.HTTPError, GoogleAuthError) as error:
+        except (httpx.HTTPError, GoogleAuthError, OSError) as error:
             raise PollFailed(f"Vertex AI was not reached: {_named(error)}") from None
         except ValueError as error:
             raise PollFailed(f"no answer that makes sense: {_named(error)}") from None
         return operations.answer(found)
 
     def _client(self, *, for_start: bool) -> "Client":
-        """The client, whose token is good. Raises GoogleAuthError."""
+        """The client, whose token is good. Raises GoogleAuthError, OSError or ValueError."""
         with self._lock:
             self._credentials = self._credentials or self._found_credentials()
             if not self._credentials.valid:
