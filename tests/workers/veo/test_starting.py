@@ -191,20 +191,20 @@ def test_a_start_that_nobody_answers_ends(there: Google, impatient: Provider) ->
 @pytest.mark.parametrize(
     "address", ["http://127.0.0.1:{port}", "http://vertex.invalid"], ids=["refused", "no such name"]
 )
-def test_a_start_without_a_connection_was_not_taken(
-    there: Google, monkeypatch: pytest.MonkeyPatch, address: str
-) -> None:
-    monkeypatch.setenv("GOOGLE_VERTEX_BASE_URL", address.format(port=closed_port()))
-    found = fail_to_start(there, providers.load(there.settings()), "nobody there")
+def test_a_start_without_a_connection_was_not_taken(there: Google, address: str) -> None:
+    elsewhere = there.settings(GOOGLE_VERTEX_BASE_URL=address.format(port=closed_port()))
+    found = fail_to_start(there, providers.load(elsewhere), "nobody there")
     assert isinstance(found, NotTaken)
     assert "no connection to Vertex AI: ConnectError" in str(found)
 
 
 def test_a_start_whose_connection_is_not_made_in_time_was_not_taken(
-    there: Google, monkeypatch: pytest.MonkeyPatch, full_port: int
+    there: Google, full_port: int
 ) -> None:
-    monkeypatch.setenv("GOOGLE_VERTEX_BASE_URL", f"http://127.0.0.1:{full_port}")
-    hasty = providers.load(there.settings(GENERATION_TIMEOUT_SECONDS="5"))
+    elsewhere = there.settings(
+        GOOGLE_VERTEX_BASE_URL=f"http://127.0.0.1:{full_port}", GENERATION_TIMEOUT_SECONDS="5"
+    )
+    hasty = providers.load(elsewhere)
     found = fail_to_start(there, hasty, "a full house")
     assert isinstance(found, NotTaken)
     assert "ConnectTimeout" in str(found)

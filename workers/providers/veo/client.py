@@ -26,9 +26,13 @@ WAITS: Final = 4
 class Vertex:
     """Who calls Veo as this process. To be made before the fork, and used after it."""
 
-    def __init__(self, project: str, location: str, *, timeout: timedelta) -> None:
+    def __init__(
+        self, project: str, location: str, *, base_url: str | None, timeout: timedelta
+    ) -> None:
         self._project = project
         self._location = location
+        # The library would look for it itself, but not in a file.
+        self._base_url = base_url
         self._timeout = timeout
         self._lock = Lock()
         self._credentials: Credentials | None = None
@@ -135,6 +139,7 @@ class Vertex:
             location=self._location,
             credentials=self._credentials,
             http_options=types.HttpOptions(
+                base_url=self._base_url,
                 api_version="v1",
                 timeout=round(self._timeout / timedelta(milliseconds=1)),
                 client_args={"limits": httpx.Limits(max_keepalive_connections=kept_open)},

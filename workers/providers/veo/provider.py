@@ -68,6 +68,7 @@ def make(settings: WorkerSettings) -> VeoProvider:
     vertex = Vertex(
         settings.google_cloud_project or "",
         settings.google_cloud_location,
+        base_url=settings.google_vertex_base_url,
         timeout=min(TIMEOUT, whole / 10),
     )
     return VeoProvider(
