@@ -21,6 +21,7 @@ from workers.providers import (
     Done,
     Failed,
     NotTaken,
+    Offer,
     OutcomeUnknown,
     PollFailed,
     Refused,
@@ -49,6 +50,7 @@ class SandboxProvider:
 
     name = "sandbox"
     model = "sandbox"
+    offers = (Offer("sandbox", "Sandbox"),)
     call_time = timedelta(seconds=10)
     poll_every = timedelta(seconds=1)
 
@@ -121,6 +123,10 @@ class SandboxProvider:
                 is_billed=False,
             )
         return Done()
+
+    def probe(self) -> str:
+        """Whoever has come this far has the libraries."""
+        return "sandbox: it draws title cards, for nothing"
 
     def _make_video(self, request: Request, path: Path) -> None:
         draft = path.with_name(".draft.mp4")
