@@ -122,7 +122,7 @@ class Request:
     ) -> NewRequest:
         """A new request with the parameters of this one, which it names as its source (VD1).
 
-        `model` and `seed` are the caller's: a model may be gone, and a seed makes it the same video.
+        `model` and `seed` are the caller's: a model may go, and a seed makes the same video.
         """
         return NewRequest(
             id=new_id,

@@ -18,9 +18,6 @@ from workers.settings import WorkerSettings
 PROVIDERS: Final = {"sandbox": "workers.providers.sandbox"}
 """Modules with a function ``make(settings)``; no SDK is imported unless it is chosen."""
 
-RETIREMENT_NOTICE: Final = timedelta(days=60)
-"""How long before its end the operators of a model are told."""
-
 
 class ProviderError(Exception):
     """Any of the errors below. The message is for operators."""
@@ -145,15 +142,6 @@ class Provider(Protocol):
 def kept_model(provider: Provider, request: Request) -> str | None:
     """The model of an earlier request, for one like it; None where it is not offered any more."""
     return request.model if request.model in {each.name for each in provider.offers} else None
-
-
-def retiring(provider: Provider, today: date) -> Offer | None:
-    """The model of requests that name none, if it retires soon or has retired."""
-    for each in provider.offers:
-        is_near = each.retires_on is not None and each.retires_on - today <= RETIREMENT_NOTICE
-        if each.name == provider.model and is_near:
-            return each
-    return None
 
 
 def load(settings: WorkerSettings) -> Provider:
