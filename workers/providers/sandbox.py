@@ -8,6 +8,7 @@ leaves one file in ``OUTPUT_DIR/.sandbox/``, so calls can be counted.
 import json
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -50,7 +51,7 @@ class SandboxProvider:
 
     name = "sandbox"
     model = "sandbox"
-    offers = (Offer("sandbox", "Sandbox"),)
+    offers: Sequence[Offer] = (Offer("sandbox", "Sandbox"),)
     call_time = timedelta(seconds=10)
     poll_every = timedelta(seconds=1)
 
