@@ -23,6 +23,7 @@ LONG: dict[str, str] = {}
 SDKS = {
     "nextcord": ["bot/"],
     "google": ["workers/providers/", "workers/storage/"],
+    "httpx": ["workers/providers/veo/"],
     "av": ["workers/providers/render.py", "workers/providers/card.py"],
     "PIL": ["workers/providers/render.py", "workers/providers/card.py", "bot/chart.py"],
     "redis": ["workers/embedded.py"],

@@ -37,6 +37,10 @@ _BLUE, _GREY, _RED = 1, 2, 4
 _HELP: Final = {
     "filtered": "Other words help most; **Retry** sends the same ones once more.",
     "refused": "Please ask with other words.",
+    "prompt_refused": "Please ask with other words.",
+    "invalid_request": "Please ask with other parameters.",
+    "model_unavailable": "Please choose another model.",
+    "setup": "An operator finds it by its number: {id}",
     "provider_error": "**Retry** asks for it once more.",
     "no_video": "**Retry** asks for it once more.",
     "busy": "**Retry** in some minutes asks for it once more.",

@@ -20,7 +20,10 @@ from workers.answers import Video
 
 ID = UUID("0b0b0b0b-1111-4222-8333-444444444444")
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
-CODES = ["filtered", "refused", "provider_error", "busy", "timeout", "no_video", "storage", None]
+CODES = [
+    *("filtered", "refused", "prompt_refused", "invalid_request", "model_unavailable", "setup"),
+    *("provider_error", "busy", "timeout", "no_video", "storage", None),
+]
 
 REQUEST = Request(
     id=ID,

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from workers.settings import WorkerSettings
 
-STORAGES: Final = {"folder": "workers.storage.folder"}
+STORAGES: Final = {"folder": "workers.storage.folder", "gcs": "workers.storage.gcs"}
 """Modules with a function ``make(settings)``; none is imported unless it is chosen."""
 
 
