@@ -17,6 +17,7 @@ from tests.bot.conftest import NewBroker
 from tests.bot.running import run
 from tests.conftest import MakeDatabase
 from tests.e2e.discord import FakeDiscord, fake_discord
+from tests.e2e.google.studio import Google, google
 from workers import embedded
 from workers.findings import WITHIN, Well, look
 
@@ -197,6 +198,32 @@ def test_a_clock_that_is_wrong(check: Check, discord: FakeDiscord) -> None:
     detail, remedy = found.row("clock")
     assert re.fullmatch(r"this machine is 1[12]\d s behind Discord", detail)
     assert remedy == "Have the clocks set by NTP"
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Google]:
+    with google(tmp_path_factory.mktemp("google")) as found:
+        yield found
+
+
+def test_google_is_asked_for_all_that_a_video_needs(check: Check, there: Google) -> None:
+    found = check(**there.environment)
+    assert (found.status, found.wrong) == (0, [])
+    assert found.row("storage")[0] == "gcs: a mark was written, found, linked and removed"
+    used = "veo-3.1-fast-generate-001"
+    assert found.row("provider")[0] == f"veo: Vertex AI lets this account use {used}"
+    # Its retirement is announced: no failure, and something to be done about it.
+    assert f"{used} is to be retired on" in found.row("model")[0]
+    assert "VEO_MODEL" in found.row("model")[1]
+    assert not [each for each in there.vertex.calls if each.is_start]
+
+
+def test_a_bucket_and_a_project_that_are_not_ours(check: Check, there: Google) -> None:
+    there.vertex.traffic.refuse("POST *:fetchPredictOperation", 403)
+    found = check(**{**there.environment, "GCS_BUCKET": "somebody-elses"})
+    assert (found.status, found.wrong) == (1, ["storage", "provider"])
+    assert "GCS_BUCKET" in found.row("storage")[1]
+    assert "roles/aiplatform.user" in found.row("provider")[1]
 
 
 def test_wrong_settings_are_named_and_the_rest_is_looked_at(check: Check) -> None:
