@@ -9,7 +9,7 @@ from typing import Final
 from db.settings import SettingsError
 from workers.logs import redact
 
-WITHIN: Final = 10.0
+WITHIN: Final = 15.0
 """Seconds for everything."""
 
 

@@ -20,7 +20,7 @@ def check(*, as_json: bool) -> None:
 
     Settings, Postgres and its migrations, Redis, the storage (something small is written, found
     and removed), the provider and its model, Discord, and the clock. It costs nothing, and takes
-    ten seconds at most. Status 1 says that something is wrong, 2 that a setting is.
+    fifteen seconds at most. Status 1 says that something is wrong, 2 that a setting is.
     """
     from bot.plain import as_json as json_of
     from workers.checks import LOOKS

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bot.running import assert_nothing_left, on_a_terminal, run
+from tests.bot.running import LIMIT, assert_nothing_left, on_a_terminal, run
 from tests.e2e.google.clip import clip
 from tests.e2e.google.studio import Google, closed_port, google
 
@@ -29,8 +29,8 @@ def there(place: Path) -> Iterator[Google]:
 
 @pytest.fixture
 def env(there: Google) -> dict[str, str]:
-    # Asked about every second, so that nobody waits for long.
-    return {**there.environment, **ELSEWHERE, "GENERATION_TIMEOUT_SECONDS": "30"}
+    # Asked about every two seconds, so that nobody waits for long.
+    return {**there.environment, **ELSEWHERE, "GENERATION_TIMEOUT_SECONDS": "60"}
 
 
 def test_the_video_is_fetched_once_it_was_agreed_to(
@@ -39,7 +39,7 @@ def test_the_video_is_fetched_once_it_was_agreed_to(
     folder, copy = place / "demo", place / "kite.mp4"
     options = ["--provider", "veo", "--yes", "--folder", str(folder), "--output", str(copy)]
     asked = ["--model", "veo-3.1-generate-001", "--duration", "6", "--no-audio"]
-    found = run("demo", KITE, *options, *asked, env=env)
+    found = run("demo", KITE, *options, *asked, env=env, seconds=3 * LIMIT)
     assert_nothing_left(folder)
     assert (found.returncode, found.stderr) == (
         0,
@@ -82,9 +82,7 @@ def test_on_a_terminal_it_asks_and_takes_no_for_an_answer(
     ("change", "options", "status", "sentence"),
     [
         ({"GCS_BUCKET": ""}, [], 2, "GCS_BUCKET environment variable is required"),
-        ({"VEO_MODEL": "veo-9"}, [], 2, "VEO_MODEL: There is no model veo-9; there are "),
         ({}, ["--model", "sandbox"], 2, "There is no model sandbox; there are "),
-        ({}, ["--seed", "4294967296"], 2, "The seed must be a whole number from 0 to "),
         ({"GOOGLE_VERTEX_BASE_URL": ""}, [], 1, "Vertex AI was not reached: "),
     ],
 )
