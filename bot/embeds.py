@@ -52,8 +52,13 @@ def when(moment: datetime, style: str = "f") -> str:
     return f"<t:{int(moment.timestamp())}:{style}>"
 
 
-def video(request: Request) -> Json:
-    """All that its owner may want to know of a request."""
+def video(request: Request, *, link: str | None = None, note: str = "") -> Json:
+    """All that its owner may want to know of a request.
+
+    With a `link` to its video, which may be too long for a button, and a `note` instead of it.
+    """
+    watch = f"[Watch the video](<{link}>)" if link else note
+    description = quoted(request.prompt, WHOLE)
     fields = [
         ("Asked", when(request.created_at)),
         ("Video", words.parameters(request)),
@@ -66,7 +71,7 @@ def video(request: Request) -> Json:
     ]
     return {
         "title": f"{SIGNS[request.status]} {request.status}",
-        "description": quoted(request.prompt, WHOLE),
+        "description": f"{description}\n\n{watch}" if watch else description,
         "color": COLOURS[request.status],
         "fields": [_field(name, value) for name, value in fields if value],
         "footer": {"text": str(request.id)},

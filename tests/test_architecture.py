@@ -27,7 +27,7 @@ SDKS = {
     "av": ["workers/providers/render.py", "workers/providers/card.py"],
     "PIL": ["workers/providers/render.py", "workers/providers/card.py", "bot/chart.py"],
     "redis": ["workers/embedded.py"],
-    "requests": ["workers/discord.py"],
+    "requests": ["workers/discord.py", "workers/storage/gcs_errors.py"],
     "psycopg2": ["db/"],
     "rich": ["bot/cli/"],
     "click": ["bot/cli/"],

@@ -24,8 +24,10 @@ LONGEST: Final = 2000
 PROMPT_EXCERPT: Final = 280
 NEGATIVE_EXCERPT: Final = 80
 REASON_EXCERPT: Final = 400
-LONGEST_LINK: Final = 400
-"""Characters, before what means something to Discord is escaped."""
+SHORT_EXCERPT: Final = 160
+"""Characters, before what means something to Discord is escaped; the short one beside a link."""
+LONGEST_LINK: Final = 1200
+"""Characters; one that is signed has about 900."""
 
 _ISOLATE, _END_OF_ISOLATE, _JOINER = "\u2068", "\u2069", "\u200d"
 _NO_SPACE: Final = "\u200b"
@@ -59,11 +61,14 @@ class Video(Enum):
     ELSEWHERE = auto()
 
 
-def answer(request: Request, video: Video = Video.ATTACHED) -> Message:
-    """The answer to a request that has ended. Its content never exceeds Discord's limit."""
+def answer(request: Request, video: Video = Video.ATTACHED, link: str | None = None) -> Message:
+    """The answer to a request that has ended. Its content never exceeds Discord's limit.
+
+    `link` opens a video that is not attached; None where there is none, or none now.
+    """
     if request.status is Status.COMPLETED:
-        lines = [_greeting(request.user_id, "your video is ready."), _quote(request)]
-        lines += _whereabouts(request, video)
+        lines = [_greeting(request.user_id, "your video is ready."), _quote(request, link)]
+        lines += _whereabouts(request, video, link)
         buttons = [
             _button(_BLUE, "Remix", "remix", request),
             _button(_GREY, "Again", "again", request),
@@ -136,8 +141,8 @@ def _greeting(user_id: str, text: str) -> str:
     return f"{text[0].upper()}{text[1:]}"
 
 
-def _quote(request: Request) -> str:
-    return f"> {quoted(request.prompt, PROMPT_EXCERPT)}"
+def _quote(request: Request, link: str | None = None) -> str:
+    return f"> {quoted(request.prompt, SHORT_EXCERPT if link else PROMPT_EXCERPT)}"
 
 
 def _facts(request: Request) -> str:
@@ -153,16 +158,20 @@ def _facts(request: Request) -> str:
     return f"-# {' · '.join(facts)}"
 
 
-def _whereabouts(request: Request, video: Video) -> list[str]:
+def _whereabouts(request: Request, video: Video, link: str | None) -> list[str]:
     """Where the video is, if it is not attached."""
     if video is Video.ATTACHED:
         return []
     why = "is too large to be attached" if video is Video.TOO_LARGE else "could not be attached"
-    address = next(iter(request.video_urls or ()), "")
+    if link is not None and len(link) <= LONGEST_LINK:
+        return [f"It {why}: [Watch the video](<{link}>)"]
+    number = f"`{request.id}`"
+    if str(next(iter(request.video_urls or ()), "")).startswith("gs://"):
+        return [
+            f"It {why}, and no link to it can be made right now: ask `/video` for {number} later."
+        ]
     # An address on one of our machines is of no use to a user, and none of his business.
-    if address.startswith(("https://", "http://")) and len(address) <= LONGEST_LINK:
-        return [f"It {why}: {address}"]
-    return [f"It {why}. It is kept; an operator finds it by its number: `{request.id}`"]
+    return [f"It {why}. It is kept; an operator finds it by its number: {number}"]
 
 
 def _button(style: int, label: str, action: str, request: Request) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from workers.context import Context
 from workers.discord import DiscordError, File, RateLimited, Unavailable
 from workers.progress import AT_MOST
 from workers.sending import Hopeless, Sending
-from workers.storage import StorageUnavailable
+from workers.storage import StorageUnavailable, link_to
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +56,7 @@ def deliver(context: Context, request_id: UUID, claim: UUID) -> None:
         request.channel_id,
         delivery.reply_to,
         partial(answers.answer, request),
+        partial(_link, context, request),
     )
     try:
         _send(context, delivery, sending)
@@ -80,7 +81,7 @@ def refuse(context: Context, new: NewRequest, reply_to: ReplyTo | None, sentence
     Raises DiscordError, unless trying again would be in vain.
     """
     message = answers.refusal(new.user_id, sentence)
-    sending = Sending(context.discord, new.id, new.channel_id, reply_to, lambda _: message)
+    sending = Sending(context.discord, new.id, new.channel_id, reply_to, lambda *_: message)
     try:
         sending.send()
     except Hopeless as error:
@@ -113,6 +114,15 @@ def _take_video(context: Context, request: Request, sending: Sending) -> None:
             return
         with context.storage.open(address) as video:
             sending.file = File(f"{request.id}.mp4", video.read(ATTACHABLE))
+
+
+def _link(context: Context, request: Request) -> str | None:
+    """Where the one who asked can see the video; None where nowhere, or not now."""
+    try:
+        return link_to(context.storage, request.video_urls)
+    except StorageUnavailable as error:
+        log.warning("link_not_made", request_id=str(request.id), reason=str(error))
+        return None
 
 
 def _record_failure(

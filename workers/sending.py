@@ -37,8 +37,10 @@ class Sending:
     channel_id: str
     #: None where there is no token (any more).
     reply_to: ReplyTo | None
-    #: The message, by what becomes of the video.
-    compose: Callable[[Video], Message]
+    #: The message, by what becomes of the video, and its link where it is not attached.
+    compose: Callable[[Video, str | None], Message]
+    #: Makes such a link, if there is one.
+    make_link: Callable[[], str | None] = lambda: None
     file: File | None = None
     video: Video = Video.ATTACHED
     #: What stood in the way, in words for operators.
@@ -74,7 +76,8 @@ class Sending:
                 raise NoAnswer("Discord took too long for all of it")
 
     def _send_once(self) -> None:
-        message = self.compose(self.video)
+        link = None if self.video is Video.ATTACHED else self.make_link()
+        message = self.compose(self.video, link)
         if self.reply_to is not None:
             discord.edit_answer(self.settings, self.reply_to, message, self.file)
         else:

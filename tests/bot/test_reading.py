@@ -202,7 +202,9 @@ def test_show_tells_what_is_kept(video_bot: Run, address: str) -> None:
     assert fact(found, "cost_usd") == "0.4000"
     assert fact(found, "created_at") == str(request.created_at)
     assert "gcs_prefix" not in found.stdout
-    assert parsed(video_bot("show", str(UUID(int=3)), "--json")) == plain(request)
+    # It lies on an operator's machine alone.
+    told = {**plain(request), "link": None}
+    assert parsed(video_bot("show", str(UUID(int=3)), "--json")) == told
 
 
 def test_events_are_told_in_order(

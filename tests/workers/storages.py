@@ -9,10 +9,7 @@ from uuid import UUID
 from tests.e2e.google.cloud import BUCKET, Cloud
 from workers.storage import Storage
 from workers.storage.folder import FolderStorage, path_of
-from workers.storage.gcs import GcsStorage
-
-PATIENCE = 0.4
-"""Seconds that a call may hang."""
+from workers.storage.gcs import PATIENCE, GcsStorage
 
 
 @dataclass(frozen=True)
@@ -55,14 +52,14 @@ def bucket(cloud: Cloud) -> Place:
 
     @contextmanager
     def broken() -> Iterator[None]:
-        cloud.storage.traffic.refuse("*", 503, times=10_000)
+        cloud.storage.traffic.refuse("*", 403, times=10_000)
         yield
         cloud.storage.traffic.forget()
 
     return Place(lambda: gcs(cloud), put, broken)
 
 
-def gcs(cloud: Cloud, *, is_public: bool = False) -> GcsStorage:
-    """One more worker's, which is not patient."""
+def gcs(cloud: Cloud, *, is_public: bool = False, patience: float = PATIENCE) -> GcsStorage:
+    """One more worker's."""
     project = cloud.environment["GOOGLE_CLOUD_PROJECT"]
-    return GcsStorage(BUCKET, project, is_public=is_public, patience=PATIENCE)
+    return GcsStorage(BUCKET, project, is_public=is_public, patience=patience)

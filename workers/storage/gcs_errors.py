@@ -6,7 +6,7 @@ it; but for reasons of one word, like ``billingDisabled``.
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import requests
@@ -59,7 +59,7 @@ def _words(error: Any, remedy: str) -> str:
         case RetryError():
             return _words(error.cause, remedy)
         case GoogleAPICallError():
-            return _refusal(error.code, _reason(error.errors), remedy)
+            return _refusal(error.code, _reason(error), remedy)
         case InvalidResponse():
             return _refusal(error.response.status_code, "", remedy)
         case DefaultCredentialsError():
@@ -72,8 +72,11 @@ def _words(error: Any, remedy: str) -> str:
                 "Google gives no token; is the service account's key still valid, and the clock "
                 "right?"
             )
+        case TransportError(args=[Exception() as cause, *_]):
+            return _words(cause, remedy)
         case TransportError():
-            return _words(error.args[0] if error.args else None, remedy)
+            # Nobody else has words of their own for it.
+            return f"IAM does not sign; {remedy}"
         case requests.Timeout():
             return "Google did not answer in time"
         case requests.ConnectionError():
@@ -88,8 +91,12 @@ def _refusal(status: int | None, reason: str, remedy: str) -> str:
     return _STATUS.get(status or 0, f"Cloud Storage answered {told}")
 
 
-def _reason(errors: Any) -> str:
+def _reason(error: GoogleAPICallError) -> str:
     """Google's own name for what is wrong, where there is one."""
-    first = errors[0] if isinstance(errors, list) and errors else {}
-    reason = first.get("reason", "") if isinstance(first, dict) else ""
-    return reason if re.fullmatch(r"[A-Za-z]{1,60}", str(reason)) else ""
+    told = error.errors
+    with suppress(ValueError, LookupError, TypeError, AttributeError):
+        # Of an upload the library does not read it.
+        told = told or error.response.json()["error"]["errors"]
+        reason = str(told[0]["reason"])
+        return reason if re.fullmatch(r"[A-Za-z]{1,60}", reason) else ""
+    return ""

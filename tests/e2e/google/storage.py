@@ -118,6 +118,10 @@ class FakeStorage:
         self._buckets[name] = made
         return made
 
+    def bucket(self, name: str) -> Bucket:
+        """The bucket of that name."""
+        return self._buckets[name]
+
     def put(
         self, bucket: str, name: str, content: bytes, content_type: str = "video/mp4"
     ) -> Stored:

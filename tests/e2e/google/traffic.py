@@ -112,8 +112,14 @@ class Traffic:
         is_after: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> Fault:
-        """Answer with a status, and Google's usual words if no others are given."""
-        answer = web.json_response(body or error(status), status=status, headers=headers)
+        """Answer with a status, and Google's usual words if no others are given.
+
+        Bytes are what no API of Google's answers.
+        """
+        sent = body if isinstance(body, bytes) else json.dumps(body or error(status)).encode()
+        answer = web.Response(
+            body=sent, status=status, headers=headers, content_type="application/json"
+        )
         return self._add(Fault(pattern, times, is_after, answer))
 
     def cut(self, pattern: str, *, times: int = 1, is_after: bool = False) -> Fault:

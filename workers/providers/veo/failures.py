@@ -67,7 +67,10 @@ REFUSALS: Final[Mapping[int, Failure]] = {
 """By HTTP status: refused when it was to be started, for good."""
 
 BUSY: Final = 429
-"""The one HTTP status by which a start was certainly not taken, and may be made again."""
+"""The one HTTP status by which a start was certainly not taken, and may be made again.
+
+The quota is that of long_running_online_prediction_requests_per_base_model.
+"""
 
 _REFUSED: Final = Failure(
     "refused",
