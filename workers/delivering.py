@@ -109,11 +109,12 @@ def _send(context: Context, delivery: Delivery, sending: Sending) -> None:
 def _take_video(context: Context, request: Request, sending: Sending) -> None:
     """Have the first video sent along, if it fits."""
     for address in (request.video_urls or ())[:1]:
-        if context.storage.size(address) > ATTACHABLE:
+        size = context.storage.size(address)
+        if size > ATTACHABLE:
             sending.video = Video.TOO_LARGE
             return
         with context.storage.open(address) as video:
-            sending.file = File(f"{request.id}.mp4", video.read(ATTACHABLE))
+            sending.file = File(f"{request.id}.mp4", video.read(size))
 
 
 def _link(context: Context, request: Request) -> str | None:

@@ -5,19 +5,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 import requests
 
-from tests.e2e.google.accounts import Accounts
+from db.removal import Leaving
 from tests.e2e.google.cloud import BUCKET, Cloud, google_cloud
-from tests.e2e.google.front import in_front_of
+from tests.e2e.google.front import cloud_run
 from tests.e2e.google.storage import OBJECT_VIEWER
 from tests.workers.storages import gcs
+from workers import removal
 from workers.storage import StorageUnavailable
 from workers.storage.gcs import GcsStorage
 
@@ -27,7 +29,6 @@ IMPATIENT = 0.4
 """Seconds that a call may hang."""
 IN_TIME = 5.0
 """Seconds for all that is tried, and for a busy machine."""
-IAM = "iamcredentials.googleapis.com"
 
 
 @pytest.fixture(scope="module")
@@ -106,12 +107,6 @@ def test_what_lies_elsewhere_has_no_link(cloud: Cloud) -> None:
     assert gcs(cloud).link("file:///srv/videos/sample_0.mp4") is None
 
 
-def on_cloud_run(accounts: Accounts) -> dict[str, str]:
-    """The environment of a process that has tokens from the metadata server, and no key."""
-    host = accounts.url.removeprefix("http://")
-    return {"GCE_METADATA_HOST": host, "GCE_METADATA_IP": host, "GCE_METADATA_ROOT": host}
-
-
 LINK = """
 import sys
 from workers.storage import StorageUnavailable
@@ -126,9 +121,8 @@ except StorageUnavailable as error:
 def test_a_process_without_a_key_has_iam_sign(cloud: Cloud, film: Film, tmp_path: Path) -> None:
     accounts = cloud.accounts
     accounts.attached = cloud.account
-    with in_front_of(IAM, accounts.routes(), accounts.traffic, tmp_path) as https:
-        given = {**os.environ, **https, **on_cloud_run(accounts)}
-        given.pop("GOOGLE_APPLICATION_CREDENTIALS")
+    with cloud_run(accounts, tmp_path) as keyless:
+        given = {**os.environ, **keyless}
 
         def link() -> str:
             command = [sys.executable, "-c", LINK, BUCKET, film.address]
@@ -323,3 +317,29 @@ def test_a_bucket_that_does_not_exist_is_named(cloud: Cloud) -> None:
         with pytest.raises(StorageUnavailable, match=r"no-such-bucket/.* GCS_BUCKET wrong\?"):
             ask()
     assert cloud.storage.traffic.count()
+
+
+def test_outputs_of_many_requests_are_removed_side_by_side(cloud: Cloud) -> None:
+    storage = gcs(cloud)
+    leaving = [Leaving(uuid4(), datetime.now(UTC), None) for _ in range(20)]
+    for each in leaving:
+        cloud.storage.put(BUCKET, f"{each.id}/8123/sample_0.mp4", FILM)
+        storage.create_marker(storage.prefix_for(each.id), uuid4())
+    cloud.storage.traffic.hang("DELETE *", times=removal.THREADS)
+    with ThreadPoolExecutor(1) as thread:
+        removing = thread.submit(removal.remove_outputs, storage, leaving)
+        # As many as may be wait for their answers at once.
+        cloud.storage.traffic.wait_for("DELETE *", removal.THREADS)
+        cloud.storage.traffic.release_all()
+        assert removing.result() == [each.id for each in leaving]
+    assert not [name for each in leaving for name in names(cloud, each.id)]
+
+
+def test_what_cannot_be_removed_now_holds_up_nothing_else(cloud: Cloud, film: Film) -> None:
+    other = uuid4()
+    cloud.storage.put(BUCKET, f"{other}/sample_0.mp4", FILM)
+    cloud.storage.traffic.refuse(f"DELETE *{film.request_id}*", 403, times=100)
+    now = datetime.now(UTC)
+    leaving = [Leaving(each, now, None) for each in (film.request_id, other)]
+    assert removal.remove_outputs(gcs(cloud), leaving) == [other]
+    assert names(cloud, film.request_id)

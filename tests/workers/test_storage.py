@@ -158,6 +158,14 @@ def test_what_is_not_there_cannot_be_read(place: Place) -> None:
             ask(gone)
 
 
+def test_what_is_public_already_is_its_own_link(place: Place) -> None:
+    found = place.make()
+    public = "https://videos.example/0b0b.mp4"
+    assert storage.link_to(found, [public]) == public
+    for none in (None, [], ["https://videos.example/a\nb"], ["elsewhere://0b0b.mp4"]):
+        assert storage.link_to(found, none) is None
+
+
 def test_all_of_a_request_is_removed_and_nothing_of_another(place: Place) -> None:
     found = place.make()
     request_id, other = uuid4(), uuid4()

@@ -92,7 +92,8 @@ class GcsStorage:
     def open(self, address: str) -> BinaryIO:
         """The object as it is now, read in pieces of :data:`CHUNK`."""
         with translated(f"{address} cannot be read"):
-            return cast("BinaryIO", io.BufferedReader(_Object(self._found(address), self._how)))
+            found = _Object(self._found(address), self._how)
+            return cast("BinaryIO", io.BufferedReader(found, CHUNK))
 
     def link(self, address: str) -> str | None:
         """An address that is signed for :data:`LINK_FOR`, or the public one."""

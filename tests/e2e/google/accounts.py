@@ -98,6 +98,16 @@ class Accounts:
         """Where tokens are to be had."""
         return f"{self.url}/token"
 
+    @property
+    def on_cloud_run(self) -> dict[str, str]:
+        """The environment of a process that has tokens of the metadata server, and no key."""
+        host = self.url.removeprefix("http://")
+        return {
+            "GOOGLE_APPLICATION_CREDENTIALS": "",
+            "GCE_METADATA_HOST": host,
+            "GCE_METADATA_IP": host,
+        }
+
     def new(self, name: str = "video-bot") -> Account:
         """An account, which may do nothing yet."""
         account = Account(name, _key(name))

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 from aiohttp import web
 from cryptography import x509
@@ -19,19 +20,26 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.e2e.google.accounts import Accounts
 from tests.e2e.google.serving import served
 from tests.e2e.google.traffic import Traffic
 from tests.workers.waiting import PATIENCE
 
+IAM: Final = "iamcredentials.googleapis.com"
+
 
 @contextmanager
-def in_front_of(
+def cloud_run(accounts: Accounts, folder: Path) -> Iterator[dict[str, str]]:
+    """The environment of a process without a key, which IAM may sign for; for the block."""
+    with _in_front_of(IAM, accounts.routes(), accounts.traffic, folder) as https:
+        yield accounts.on_cloud_run | https
+
+
+@contextmanager
+def _in_front_of(
     host: str, routes: web.RouteTableDef, traffic: Traffic, folder: Path
 ) -> Iterator[dict[str, str]]:
-    """The environment in which `https://host` is these routes, for the block.
-
-    No other host is to be had by it.
-    """
+    """The environment in which `https://host` is these routes. No other host is to be had by it."""
     certificate = _certificate(host, folder)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)

@@ -74,7 +74,8 @@ class Vertex:
         unsent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
         try:
             client = self._client(for_start=True)
-        except GoogleAuthError as error:
+        except (GoogleAuthError, OSError, ValueError) as error:
+            # The last two: of a key file that cannot be read, or is none.
             raise _without_a_token(error) from None
         try:
             source = types.GenerateVideosSource(prompt=request.prompt)
@@ -103,7 +104,7 @@ class Vertex:
             found = self._client(for_start=False).operations.get(asked)
         except errors.APIError as error:
             raise PollFailed(f"Vertex AI answered {_status(error)}") from None
-        except (httpx.HTTPError, GoogleAuthError) as error:
+        except (httpx.HTTPError, GoogleAuthError, OSError) as error:
             raise PollFailed(f"Vertex AI was not reached: {_named(error)}") from None
         except ValueError as error:
             raise PollFailed(f"no answer that makes sense: {_named(error)}") from None
@@ -131,7 +132,7 @@ class Vertex:
             raise NotReady(told, remedy="let this machine reach it") from None
 
     def _client(self, *, for_start: bool) -> "Client":
-        """The client, whose token is good. Raises GoogleAuthError."""
+        """The client, whose token is good. Raises GoogleAuthError, OSError or ValueError."""
         with self._lock:
             self._credentials = self._credentials or self._found_credentials()
             if not self._credentials.valid:
