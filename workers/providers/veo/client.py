@@ -8,9 +8,18 @@ from datetime import timedelta
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from db.records import Request
-from workers.providers import Answer, NotTaken, OutcomeUnknown, PollFailed, ProviderError, Refused
+from workers.providers import (
+    Answer,
+    NotReady,
+    NotTaken,
+    OutcomeUnknown,
+    PollFailed,
+    ProviderError,
+    Refused,
+)
 from workers.providers.veo import failures, filters, operations
 from workers.providers.veo.quoting import quoted
 
@@ -104,6 +113,27 @@ class Vertex:
         except ValueError as error:
             raise PollFailed(f"no answer that makes sense: {_named(error)}") from None
         return operations.answer(found)
+
+    def probe(self, model: str) -> None:
+        """Ask about an operation that never was, by the way of every poll. Raises NotReady."""
+        import httpx
+        from google.auth.exceptions import GoogleAuthError
+        from google.genai import errors, types
+
+        where = f"projects/{self._project}/locations/{self._location}/publishers/google"
+        name = f"{where}/models/{model}/operations/{UUID(int=0)}"
+        try:
+            asked = types.GenerateVideosOperation.model_validate({"name": name})
+            self._client(for_start=False).operations.get(asked)
+        except errors.APIError as error:
+            if remedy := failures.remedy(error.code, str(error.message)):
+                raise NotReady(f"Vertex AI answered {_status(error)}", remedy=remedy) from None
+        except GoogleAuthError as error:
+            remedy = failures.REFUSALS[401].advice
+            raise NotReady(f"no token for Vertex AI: {_named(error)}", remedy=remedy) from None
+        except (httpx.HTTPError, ValueError) as error:
+            told = f"Vertex AI was not reached: {_named(error)}"
+            raise NotReady(told, remedy="let this machine reach it") from None
 
     def _client(self, *, for_start: bool) -> "Client":
         """The client, whose token is good. Raises GoogleAuthError, OSError or ValueError."""

@@ -127,6 +127,19 @@ def refusal(status: int, said: str) -> Failure | None:
     return REFUSALS.get(status)
 
 
+def remedy(status: int, said: str) -> str | None:
+    """What an operator does where a question about an operation that never was is answered so.
+
+    None: that it is not known, or that too many are asked, says that all is well besides.
+    """
+    if status >= 500:
+        return "wait: it is on Google's side; its status page may tell"
+    knows_the_model = "Publisher Model" not in said
+    if status in (400, BUSY) or (status == 404 and knows_the_model):
+        return None
+    return REFUSALS.get(status, REFUSALS[403]).advice
+
+
 def of_operation(code: int) -> tuple[str, Failure]:
     """The name of a code of google.rpc.Status, and what it means."""
     return OPERATIONS.get(code, ("?", _AGAIN))
