@@ -16,10 +16,10 @@ from workers.providers.veo.client import Vertex
 FETCH = "POST *:fetchPredictOperation"
 
 
-def words(there: Google) -> tuple[str, str]:
+def words(there: Google, **changes: str) -> tuple[str, str]:
     """Why it cannot be used, and what to do."""
     with pytest.raises(NotReady) as unready:
-        providers.load(there.settings()).probe()
+        providers.load(there.settings(**changes)).probe()
     return str(unready.value), unready.value.remedy
 
 
@@ -30,9 +30,9 @@ def test_it_can_be_used_and_that_was_free(there: Google, veo: Provider) -> None:
 
 
 def test_a_model_that_is_not_served(there: Google) -> None:
-    assert there.vertex.url
+    vertex = Vertex(PROJECT, LOCATION, base_url=there.vertex.url, timeout=timedelta(seconds=5))
     with pytest.raises(NotReady, match="404 NOT_FOUND") as unready:
-        Vertex(PROJECT, LOCATION, timeout=timedelta(seconds=5)).probe("veo-3.0-generate-001")
+        vertex.probe("veo-3.0-generate-001")
     assert "Google has retired the model" in unready.value.remedy
 
 
@@ -60,18 +60,20 @@ def test_what_says_nothing_of_the_installation_is_well(
     assert veo.probe()
 
 
-def test_nobody_is_there(there: Google, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GOOGLE_VERTEX_BASE_URL", f"http://127.0.0.1:{closed_port()}")
-    reason, advice = words(there)
+def test_nobody_is_there(there: Google) -> None:
+    nowhere = f"http://127.0.0.1:{closed_port()}"
+    reason, advice = words(there, GOOGLE_VERTEX_BASE_URL=nowhere)
     assert reason.startswith("Vertex AI was not reached: ConnectError")
     assert advice == "let this machine reach it"
 
 
-@pytest.mark.parametrize("given", ["missing", "a stranger's"])
+@pytest.mark.parametrize("given", ["missing", "no key", "a stranger's"])
 def test_no_credentials_that_are_any_good(
     there: Google, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str
 ) -> None:
-    path: Any = tmp_path / "missing.json"
+    path: Any = tmp_path / "key.json"
+    if given == "no key":
+        path.write_text("not a key")
     if given == "a stranger's":
         path = there.accounts.write_key(there.accounts.new("stranger"), tmp_path)
         there.accounts._accounts.pop(there.accounts.new("stranger").email)

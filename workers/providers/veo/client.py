@@ -123,17 +123,18 @@ class Vertex:
         where = f"projects/{self._project}/locations/{self._location}/publishers/google"
         name = f"{where}/models/{model}/operations/{UUID(int=0)}"
         try:
-            asked = types.GenerateVideosOperation.model_validate({"name": name})
-            self._client(for_start=False).operations.get(asked)
-        except errors.APIError as error:
-            if remedy := failures.remedy(error.code, str(error.message)):
-                raise NotReady(f"Vertex AI answered {_status(error)}", remedy=remedy) from None
-        except GoogleAuthError as error:
+            client = self._client(for_start=False)
+        except (GoogleAuthError, OSError, ValueError) as error:
             remedy = failures.REFUSALS[401].advice
             raise NotReady(f"no token for Vertex AI: {_named(error)}", remedy=remedy) from None
+        try:
+            client.operations.get(types.GenerateVideosOperation.model_validate({"name": name}))
+        except errors.APIError as error:
+            if told := failures.remedy(error.code, str(error.message)):
+                raise NotReady(f"Vertex AI answered {_status(error)}", remedy=told) from None
         except (httpx.HTTPError, ValueError) as error:
-            told = f"Vertex AI was not reached: {_named(error)}"
-            raise NotReady(told, remedy="let this machine reach it") from None
+            why = f"Vertex AI was not reached: {_named(error)}"
+            raise NotReady(why, remedy="let this machine reach it") from None
 
     def _client(self, *, for_start: bool) -> "Client":
         """The client, whose token is good. Raises GoogleAuthError, OSError or ValueError."""
