@@ -15,6 +15,8 @@ Json = dict[str, Any]
 EXCERPT: Final = 80
 """Characters of a prompt where there are several."""
 WHOLE: Final = 600
+WITHOUT: Final = 500
+"""Characters of a negative prompt; a field takes 1024, and each may need a sign before it."""
 
 SIGNS: Final = {
     Status.PENDING: "🕓",
@@ -60,6 +62,7 @@ def video(request: Request, *, link: str | None = None, note: str = "") -> Json:
     fields = [
         ("Asked", when(request.created_at)),
         ("Video", words.parameters(request)),
+        ("Without", quoted(request.negative_prompt, WITHOUT) if request.negative_prompt else ""),
         ("Cost", "" if request.cost_usd is None else words.dollars(request.cost_usd)),
         ("Waited", words.seconds(request.queueing_ms)),
         ("Took", words.seconds(request.duration_ms)),
@@ -147,9 +150,11 @@ def guild(figures: GuildFigures, *, title: str) -> Json:
     return found
 
 
-def everybody(figures: GlobalFigures, *, title: str) -> Json:
-    """Everybody's figures, with percentiles (QH3)."""
+def everybody(figures: GlobalFigures, *, title: str, warning: str | None = None) -> Json:
+    """Everybody's figures, with percentiles (QH3), and what the owner has to be warned of."""
     found = _figures(figures, title)
+    if warning is not None:
+        found["description"] = f"⚠️ {warning}"
     named = (("P50", figures.p50_ms), ("P95", figures.p95_ms), ("P99", figures.p99_ms))
     told = [f"{name} {words.seconds(value)}" for name, value in named if value is not None]
     if told:

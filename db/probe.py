@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import psycopg2
@@ -16,11 +16,19 @@ from psycopg2 import extensions
 from sqlalchemy import Connection, NullPool, create_engine, text
 
 from db import migrate
+from db.embedded_binaries import OLDEST
 from db.engine import translated, wait
-from db.errors import DatabaseUnavailable
+from db.errors import DatabaseError, DatabaseUnavailable
 from db.settings import DatabaseSettings
 
 STATEMENT_TIMEOUT_MS: Final = 1000
+
+_VERSION: Final = text(
+    """
+    SELECT current_setting('server_version'),
+      current_setting('server_version_num')::integer
+    """
+)
 
 _deadline: Final[ContextVar[float]] = ContextVar("deadline")
 
@@ -70,6 +78,20 @@ class Probe:
 def ping(conn: Connection) -> None:
     """Have Postgres answer."""
     conn.execute(text("SELECT 1"))
+
+
+def version(conn: Connection) -> str:
+    """That of Postgres. Raises DatabaseError where it is older than this program can do with."""
+    told, number = conn.execute(_VERSION).one()
+    if number < OLDEST * 10_000:
+        raise DatabaseError(f"PostgreSQL {told} is older than {OLDEST}")
+    return str(told).split()[0]
+
+
+def now(conn: Connection) -> datetime:
+    """Postgres' own time."""
+    found: datetime = conn.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return found
 
 
 def pending_migrations(conn: Connection) -> tuple[str, ...]:

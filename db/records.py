@@ -110,9 +110,20 @@ class Request:
     fair_at: datetime
 
     def remixed(
-        self, new_id: UUID, prompt: str, *, user_id: str, guild_id: str, channel_id: str
+        self,
+        new_id: UUID,
+        prompt: str,
+        *,
+        user_id: str,
+        guild_id: str,
+        channel_id: str,
+        model: str | None = None,
+        seed: int | None = None,
     ) -> NewRequest:
-        """A new request with the parameters of this one, which it names as its source (VD1)."""
+        """A new request with the parameters of this one, which it names as its source (VD1).
+
+        `model` and `seed` are the caller's: a model may go, and a seed makes the same video.
+        """
         return NewRequest(
             id=new_id,
             user_id=user_id,
@@ -123,7 +134,9 @@ class Request:
             aspect_ratio=self.aspect_ratio,
             resolution=self.resolution,
             generate_audio=self.generate_audio,
+            model=model,
             negative_prompt=self.negative_prompt,
+            seed=seed,
             source_id=self.id,
         )
 

@@ -11,6 +11,9 @@ ASPECT_RATIOS: Final = ("16:9", "9:16")
 RESOLUTIONS: Final = ("720p", "1080p")
 PROMPT_LENGTH: Final = range(5, 601)
 """Characters."""
+NEGATIVE_PROMPT_LENGTH: Final = range(1, 601)
+"""Characters."""
+SEEDS: Final = range(2**32)
 NAME_LENGTH: Final = range(1, 101)
 """Characters of a user's, guild's or channel's id; Discord's have up to 20."""
 
@@ -23,6 +26,8 @@ def validate(request: NewRequest) -> None:
     """Raise InvalidRequest with every problem of `request`, a sentence each."""
     problems = [
         *_prompt_problems(request.prompt),
+        *_negative_prompt_problems(request.negative_prompt),
+        *_seed_problems(request.seed),
         *_choice_problems("duration", request.duration_seconds, DURATIONS, unit=" seconds"),
         *_choice_problems("aspect ratio", request.aspect_ratio, ASPECT_RATIOS),
         *_choice_problems("resolution", request.resolution, RESOLUTIONS),
@@ -44,6 +49,24 @@ def _prompt_problems(prompt: str) -> list[str]:
             f"The prompt must have {shortest} to {longest} characters; this one has {length}.",
         ]
     return _unprintable_problems("prompt", prompt, allowed="\n\r\t")
+
+
+def _negative_prompt_problems(prompt: str | None) -> list[str]:
+    if prompt is None:
+        return []
+    shortest, longest = NEGATIVE_PROMPT_LENGTH[0], NEGATIVE_PROMPT_LENGTH[-1]
+    if not prompt.strip() or len(prompt) not in NEGATIVE_PROMPT_LENGTH:
+        return [
+            f"The negative prompt must have {shortest} to {longest} characters; "
+            f"this one has {len(prompt) if prompt.strip() else 0}."
+        ]
+    return _unprintable_problems("negative prompt", prompt, allowed="\n\r\t")
+
+
+def _seed_problems(seed: int | None) -> list[str]:
+    if seed is None or seed in SEEDS:
+        return []
+    return [f"The seed must be a whole number from {SEEDS[0]} to {SEEDS[-1]}, not {seed}."]
 
 
 def is_snowflake(name: str) -> bool:

@@ -22,6 +22,7 @@ Message = dict[str, Any]
 LONGEST: Final = 2000
 """Characters of a message; Discord's own limit."""
 PROMPT_EXCERPT: Final = 280
+NEGATIVE_EXCERPT: Final = 80
 REASON_EXCERPT: Final = 400
 SHORT_EXCERPT: Final = 160
 """Characters, before what means something to Discord is escaped; the short one beside a link."""
@@ -147,6 +148,8 @@ def _quote(request: Request, link: str | None = None) -> str:
 def _facts(request: Request) -> str:
     """What it was, how long it took, and what it cost."""
     facts = [parameters(request)]
+    if request.negative_prompt:
+        facts.append(f"without {quoted(request.negative_prompt, NEGATIVE_EXCERPT)}")
     if request.status is Status.COMPLETED:
         facts.append(f"took {seconds(request.duration_ms)}")
     cost = request.cost_usd or Decimal(0)

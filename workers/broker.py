@@ -22,6 +22,15 @@ class Depth:
     held: int
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What Redis tells of itself."""
+
+    version: str
+    #: What it does when its memory is full; only ``noeviction`` loses no message.
+    eviction: str
+
+
 def ping(*, patience: float) -> None:
     """Have Redis answer.
 
@@ -40,6 +49,13 @@ def depth(*, patience: float) -> Depth:
         pipe.hlen(channel.unacked_key)
         *waiting, held = pipe.execute()
     return Depth(dict(zip(names, waiting, strict=True)), held)
+
+
+def server(*, patience: float) -> Server:
+    """What it is that answers; otherwise as :func:`ping`."""
+    with _channel(patience) as channel:
+        told = channel.client.info()
+    return Server(str(told["redis_version"]), str(told["maxmemory_policy"]))
 
 
 @contextmanager

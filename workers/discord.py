@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import requests
@@ -94,20 +96,34 @@ def write(
     _call(settings, "POST", f"/channels/{channel_id}/messages", body, file, token=token)
 
 
+def name_of(settings: DiscordSettings) -> str:
+    """The bot's name, as Discord tells whoever has its token. Raises DiscordError."""
+    token = settings.discord_token
+    known_by = None if token is None else token.get_secret_value()
+    answer = _call(settings, "GET", "/users/@me", token=known_by)
+    return str(answer.json()["username"])
+
+
+def now(settings: DiscordSettings) -> datetime:
+    """Discord's own time, in whole seconds; it takes no token. Raises DiscordError."""
+    answer = _call(settings, "GET", "/gateway")
+    return parsedate_to_datetime(answer.headers["Date"])
+
+
 def _call(
     settings: DiscordSettings,
     method: str,
     path: str,
-    body: dict[str, Any],
-    file: File | None,
+    body: dict[str, Any] | None = None,
+    file: File | None = None,
     *,
     token: str | None = None,
     patience: float | None = None,
-) -> None:
-    given: dict[str, Any] = {"json": body}
+) -> requests.Response:
+    given: dict[str, Any] = {} if body is None else {"json": body}
     headers = {"User-Agent": USER_AGENT}
     if file is not None:
-        form = _Form({**body, "attachments": [{"id": 0, "filename": file.name}]}, file)
+        form = _Form({**(body or {}), "attachments": [{"id": 0, "filename": file.name}]}, file)
         given = {"data": form}
         headers["Content-Type"] = form.content_type
     try:
@@ -128,7 +144,7 @@ def _call(
         error = Unavailable(f"Discord cannot be reached ({type(problem).__name__})")
     else:
         if answer.ok and not answer.is_redirect:
-            return
+            return answer
         error = _refusal(answer)
     # Outside of the handler: nothing that shows it can show what it came from.
     raise error

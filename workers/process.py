@@ -13,7 +13,7 @@ from db.engine import connect_at_startup
 from db.errors import DatabaseUnavailable
 from db.migrate import MigrationError
 from db.settings import DatabaseSettings, SettingsError, read, require
-from workers import providers
+from workers import providers, retirement
 from workers.app import app
 from workers.logs import configure
 from workers.schedule import SWEEP_EVERY
@@ -62,7 +62,7 @@ def _check_before_starting(**_: Any) -> None:
         database = read(DatabaseSettings)
         connect_at_startup(database).close()
         pending = migrate.status(database.url).pending
-        providers.load(read(WorkerSettings))
+        retirement.warn(providers.load(read(WorkerSettings)))
     except SettingsError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None

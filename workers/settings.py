@@ -55,7 +55,7 @@ class WorkerSettings(Settings):
     sandbox_starts_per_minute: Annotated[int | None, Field(ge=1, le=10_000)] = None
     google_cloud_project: Annotated[str | None, Field(validate_default=True)] = None
     google_cloud_location: str = "us-central1"
-    #: Of Vertex AI, where it is not Google's own. The client library reads the variable itself.
+    #: Of Vertex AI, where it is not Google's own.
     google_vertex_base_url: str | None = None
     #: The model of requests that name none.
     veo_model: str = "veo-3.1-fast-generate-001"

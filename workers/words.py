@@ -52,12 +52,19 @@ def dollars(amount: Decimal) -> str:
 
 
 def parameters(request: Request) -> str:
-    """``4 s · 16:9 · 720p · audio on``."""
-    audio = "on" if request.generate_audio else "off"
-    return (
-        f"{request.duration_seconds} s · {request.aspect_ratio} · {request.resolution} · "
-        f"audio {audio}"
-    )
+    """``4 s · 16:9 · 720p · audio on``, and model and seed where there is one to speak of."""
+    told = [
+        f"{request.duration_seconds} s",
+        request.aspect_ratio,
+        request.resolution,
+        f"audio {'on' if request.generate_audio else 'off'}",
+    ]
+    # The model of a provider that has but one bears the provider's name.
+    if request.model not in (None, request.provider):
+        told.append(str(request.model))
+    if request.seed is not None:
+        told.append(f"seed {request.seed}")
+    return " · ".join(told)
 
 
 def seconds(milliseconds: float | None) -> str:

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 
 from bot import words
@@ -9,16 +11,24 @@ from bot.cli.errors import REFUSED, CommandFailed
 from db import limits, requests
 from db.engine import Database
 from db.records import NewRequest, Request
-from workers import providers
+from workers.providers import Provider
 from workers.settings import WorkerSettings
 
 LOOK_EVERY: Final = 0.1
 """Seconds."""
 
 
-def check_limit(database: Database, new: NewRequest, settings: WorkerSettings) -> None:
-    """Raise CommandFailed with the refusal if a limit or budget is reached and the id is new."""
-    cost_usd = providers.load(settings).price(new)
+def priced(new: NewRequest, provider: Provider) -> NewRequest:
+    """A valid request with its price. Raises InvalidRequest for what its model cannot do."""
+    provider.check(new)
+    return replace(new, cost_usd=provider.price(new))
+
+
+def check_limit(database: Database, new: NewRequest, settings: WorkerSettings) -> bool:
+    """Whether the id is known, of a request with its price.
+
+    Raises CommandFailed with the refusal if a limit or budget is reached and it is not.
+    """
     with database.autocommit() as conn:
         standing = limits.get_standing(
             conn,
@@ -27,11 +37,12 @@ def check_limit(database: Database, new: NewRequest, settings: WorkerSettings) -
             daily_limit=settings.daily_limit,
             monthly_quota=settings.monthly_quota,
         )
-        refused_by = standing.refusing(cost_usd)
+        refused_by = standing.refusing(new.cost_usd or Decimal(0))
         # In this order: the request that took the last place may be this one.
-        if refused_by is None or requests.get(conn, new.id) is not None:
-            return
-    raise CommandFailed(words.refusal(refused_by, cost_usd), REFUSED)
+        is_known = requests.get(conn, new.id) is not None
+    if refused_by is None or is_known:
+        return is_known
+    raise CommandFailed(words.refusal(refused_by, new.cost_usd), REFUSED)
 
 
 def wait_for_row(

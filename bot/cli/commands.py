@@ -10,6 +10,7 @@ import click
 
 from bot.cli import (
     INTERRUPTED,
+    check,
     cleanup,
     database,
     demo,
@@ -79,6 +80,7 @@ def cli() -> None:
 
 cli.add_command(demo.demo)
 cli.add_command(up.up)
+cli.add_command(check.check)
 cli.add_command(submit.submit)
 cli.add_command(submit.remix)
 cli.add_command(reading.history)

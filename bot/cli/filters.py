@@ -50,6 +50,8 @@ def _moment(_ctx: click.Context, _option: click.Parameter, value: str | None) ->
 
 def _plain_text(_ctx: click.Context, _option: click.Parameter, value: str | None) -> str | None:
     """What Postgres can be asked for."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty.")
     try:
         if value is None or "\0" not in value.encode().decode():
             return value

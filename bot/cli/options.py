@@ -20,6 +20,11 @@ def request_options(command: F) -> F:
     """Add PROMPT and the parameters of the video to a command."""
     for add in (
         click.option(
+            "--seed", type=int, help="The same number and words give nearly the same video."
+        ),
+        click.option("--negative-prompt", help="What is not to be seen or heard."),
+        click.option("--model", help="Who makes it. [default: the provider's usual one]"),
+        click.option(
             "--audio/--no-audio", "generate_audio", default=True, help="With sound, or without."
         ),
         click.option("--resolution", default="720p", show_default=True, help="720p or 1080p."),
@@ -45,6 +50,9 @@ def new_request(
     aspect_ratio: str,
     resolution: str,
     generate_audio: bool,
+    model: str | None = None,
+    negative_prompt: str | None = None,
+    seed: int | None = None,
     request_id: UUID | None = None,
     user: str = LOCAL,
     guild: str = LOCAL,
@@ -64,6 +72,9 @@ def new_request(
         aspect_ratio=aspect_ratio,
         resolution=resolution,
         generate_audio=generate_audio,
+        model=model,
+        negative_prompt=negative_prompt,
+        seed=seed,
     )
     validate(request)
     return request

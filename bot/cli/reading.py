@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import click
@@ -10,6 +11,9 @@ from bot.cli.connection import connected
 from bot.cli.filters import check_range, json_option, name_option, range_options
 from bot.cli.options import LOCAL
 from db.states import Status
+
+EVENTS: Final = 50
+"""How many of a user's are shown."""
 
 
 @click.command()
@@ -117,15 +121,15 @@ def show(*, request_id: UUID, as_json: bool) -> None:
 @click.option(
     "--limit",
     type=click.IntRange(1, 10_000),
-    default=50,
-    show_default=True,
-    help="With --user: how many at most.",
+    help="With --user: how many at most. [default: 50]",
 )
 @json_option
-def events(*, request_id: UUID | None, user: str | None, limit: int, as_json: bool) -> None:
+def events(*, request_id: UUID | None, user: str | None, limit: int | None, as_json: bool) -> None:
     """Show what happened to the request with this ID, in order, or to the requests of a user."""
     if (request_id is None) == (user is None):
         raise click.UsageError("Give the ID of a request, or --user.")
+    if request_id is not None and limit is not None:
+        raise click.UsageError("--limit goes with --user; of one request everything is shown.")
 
     from bot.cli import tables
     from bot.plain import as_json as json_of
@@ -135,7 +139,7 @@ def events(*, request_id: UUID | None, user: str | None, limit: int, as_json: bo
 
     with connected() as conn:
         if request_id is None:
-            found, request = log.of_user(conn, user or LOCAL, limit=limit), None
+            found, request = log.of_user(conn, user or LOCAL, limit=limit or EVENTS), None
         else:
             # Also of one that was deleted: an operator can see that it was.
             request = requests.get(conn, request_id)

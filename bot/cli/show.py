@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
@@ -46,25 +45,27 @@ def follow(
     database: Database,
     request: Request,
     *,
-    expected_seconds: float,
+    seconds: float,
+    is_known: bool,
     check: Callable[[], None],
 ) -> Request:
     """Show each transition as it happens, until the request has ended; its last state.
 
-    `expected_seconds` is how long the provider says that it takes: the bar measures time against
-    it and invents nothing. `check` is called at every look, and may raise.
+    `seconds` is how long it takes, where that `is_known`, or may take at most: the bar measures
+    time against it and invents nothing. `check` is called at every look, and may raise.
     """
     console = steps.console
     console.print(f"\n[bold]{escape(request.prompt)}[/]\n{words.parameters(request)}")
+    how = "about" if is_known else "at most"
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:.1f} s of about {task.total:.1f} s"),
+        TextColumn(f"{{task.completed:.1f}} s of {how} {{task.total:.1f}} s"),
     )
     seen = 0
     with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("waiting", total=expected_seconds, visible=False)
+        bar = progress.add_task("waiting", total=seconds, visible=False)
         while True:
             with database.autocommit() as conn:
                 found = requests.get(conn, request.id)
@@ -85,16 +86,16 @@ def follow(
             time.sleep(LOOK_EVERY)
 
 
-def show_result(steps: Steps, request: Request) -> Path | None:
-    """The row as it stands, and where the video is, if there is one."""
+def show_row(steps: Steps, request: Request) -> None:
+    """The row as it stands."""
     steps.console.print("\nThe row as it stands:")
     steps.console.print(tables.row_table(request))
-    if not request.video_urls:
-        return None
-    path = Path(unquote(urlsplit(request.video_urls[0]).path))
+
+
+def show_video(steps: Steps, path: Path) -> None:
+    """Where the video is."""
     size = words.file_size(path.stat().st_size)
     steps.console.print(f"\n[green]The video is at[/] [bold]{escape(str(path))}[/] ({size})")
-    return path
 
 
 def show_history(steps: Steps, database: Database, request: Request) -> None:

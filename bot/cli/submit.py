@@ -16,6 +16,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 NOT_TAKEN_UP = "No worker has taken it up yet, or one with stricter limits has refused it."
 
+KNOWN = "There is a request with this id already; it stands as it was, and no other is made."
+
 
 def sending_options(command: F) -> F:
     """Add who asks where, the request's id, and how long to wait for a worker."""
@@ -66,12 +68,16 @@ def remix(
 ) -> None:
     """Ask for another video like that of ID, of the same prompt or of PROMPT; print the new id.
 
-    Duration, aspect ratio, resolution and sound are those of ID.
+    Duration, aspect ratio, resolution, sound and negative prompt are those of ID, and so is the
+    model if there still is such a one.
     """
     from bot.cli.connection import connected
     from db import history
     from db.errors import RequestNotFound
+    from db.settings import read
     from db.validation import validate
+    from workers import providers
+    from workers.settings import WorkerSettings
 
     with connected() as conn:
         source = history.by_id(conn, source_id)
@@ -83,6 +89,7 @@ def remix(
         user_id=user,
         guild_id=guild,
         channel_id=channel,
+        model=providers.kept_model(providers.load(read(WorkerSettings)), source),
     )
     validate(new)
     send(new, wait)
@@ -90,9 +97,10 @@ def remix(
 
 def send(new: "NewRequest", wait: float) -> None:
     """Put a valid request on its way and print its id; wait `wait` seconds for its row."""
-    from bot.cli.admission import check_limit, wait_for_row
+    from bot.cli.admission import check_limit, priced, wait_for_row
     from db.engine import connect_at_startup
     from db.settings import DatabaseSettings, read, require
+    from workers import providers
     from workers.chain import BrokerUnavailable, enqueue
     from workers.logs import configure
     from workers.settings import LogSettings, WorkerSettings
@@ -100,8 +108,9 @@ def send(new: "NewRequest", wait: float) -> None:
     require(DatabaseSettings, WorkerSettings, LogSettings)
     configure(read(LogSettings), level="warning")
     settings = read(WorkerSettings)
+    new = priced(new, providers.load(settings))
     database = connect_at_startup(read(DatabaseSettings))
-    check_limit(database, new, settings)
+    is_known = check_limit(database, new, settings)
     try:
         enqueue(new)
     except BrokerUnavailable as error:
@@ -110,5 +119,7 @@ def send(new: "NewRequest", wait: float) -> None:
             f"trying again with --id {new.id} asks for no second video"
         ) from None
     click.echo(str(new.id))
-    if wait and wait_for_row(database, new, settings, seconds=wait) is None:
+    if is_known:
+        click.echo(KNOWN, err=True)
+    elif wait and wait_for_row(database, new, settings, seconds=wait) is None:
         click.echo(NOT_TAKEN_UP, err=True)

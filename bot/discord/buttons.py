@@ -26,6 +26,7 @@ from db import keeping
 from db.errors import RequestNotFound
 from db.records import Request
 from db.states import Status
+from workers.providers import kept_model
 
 log = structlog.get_logger(__name__)
 
@@ -41,8 +42,8 @@ class Buttons:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._of_video: dict[str, Act] = {
-            "again": self._again,
-            "retry": self._again,
+            "again": partial(self._again, keeps_seed=False),
+            "retry": partial(self._again, keeps_seed=True),
             "remix": self._open_remix,
             "delete": self._delete,
             "archive": partial(self._put_away, is_back=False),
@@ -70,10 +71,12 @@ class Buttons:
             case _:
                 log.warning("interaction_unknown", interaction=asked.id)
 
-    async def _again(self, asked: Asked, source_id: UUID) -> None:
+    async def _again(self, asked: Asked, source_id: UUID, *, keeps_seed: bool) -> None:
+        """The same once more; after a video, with its seed, it would be that video once more."""
         await promise(asked, is_private=False)
         source = await self._source(asked, source_id)
-        await self._take_on(asked, source, source.prompt)
+        seed = source.seed if keeps_seed else None
+        await self._take_on(asked, source, source.prompt, seed=seed)
 
     async def _open_remix(self, asked: Asked, source_id: UUID) -> None:
         prompt = ""
@@ -102,13 +105,17 @@ class Buttons:
         if source.user_id != user_of(asked) and source.guild_id != guild_of(asked):
             raise RequestNotFound(source.id)
 
-    async def _take_on(self, asked: Asked, source: Request, prompt: str) -> None:
+    async def _take_on(
+        self, asked: Asked, source: Request, prompt: str, *, seed: int | None = None
+    ) -> None:
         new = source.remixed(
             request_id(asked),
             prompt,
             user_id=user_of(asked),
             guild_id=guild_of(asked),
             channel_id=str(asked.channel_id),
+            model=kept_model(self._desk.provider, source),
+            seed=seed,
         )
         check(self._desk, asked, new)
         await take_on(self._desk, asked, new)

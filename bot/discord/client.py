@@ -14,7 +14,7 @@ from bot.discord.cogs.figures import Statistics
 from bot.discord.cogs.limits import Limits
 from bot.discord.cogs.mydata import MyData
 from bot.discord.cogs.own import Own
-from bot.discord.cogs.veo import Veo
+from bot.discord.cogs.veo import veo
 from bot.discord.desk import Desk
 from bot.discord.library import Asked, commands, nextcord
 
@@ -41,7 +41,7 @@ class Client(commands.Bot):
         self._tidied: set[str] = set()
         self._at_work: set[asyncio.Task[Any]] = set()
         for cog in (
-            Veo(desk),
+            veo(desk),
             Own(desk),
             MyData(desk),
             Limits(desk, self.is_owner),

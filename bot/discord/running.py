@@ -11,6 +11,7 @@ from bot.discord.client import Client
 from bot.discord.desk import Desk, Settings
 from bot.discord.library import nextcord
 from db.settings import SettingsError
+from workers import retirement
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +31,7 @@ def serve(settings: Settings) -> None:
     """
     nextcord.http.Route.BASE = settings.discord.discord_api_url
     desk = Desk(settings)
+    retirement.warn(desk.provider)
     try:
         asyncio.run(_serve(desk))
     finally:

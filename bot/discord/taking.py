@@ -46,9 +46,11 @@ def check(desk: Desk, asked: Asked, new: NewRequest) -> None:
         raise Declined(sentences.wrong_channel(sorted(allowed)))
     try:
         validate(new)
+        desk.provider.check(new)
     except InvalidRequest as error:
         raise Declined(str(error)) from None
-    if found := desk.blocked_word(new.prompt):
+    # What is not to be seen is quoted in the channel all the same.
+    if found := desk.blocked_word(f"{new.prompt}\n{new.negative_prompt or ''}"):
         log.warning("prompt_blocked", user_id=new.user_id, guild_id=new.guild_id)
         raise Declined(sentences.blocked(found))
 

@@ -1,6 +1,7 @@
 """Our own commands as real processes, watched from outside."""
 
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -150,6 +151,33 @@ def run(
         check=False,
         text=True,
     )
+
+
+def on_a_terminal(*arguments: str, env: Mapping[str, str], answer: str) -> tuple[int, str]:
+    """The command in front of a person who answers its one question."""
+    ours, theirs = pty.openpty()
+    said = ""
+    try:
+        process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            env={**os.environ, **env},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        while "[y/N]" not in said:
+            said += os.read(ours, 4096).decode()
+        os.write(ours, answer.encode())
+        try:
+            while more := os.read(ours, 4096):
+                said += more.decode()
+        except OSError:
+            pass  # how Linux tells that nobody holds the terminal any more
+        return process.wait(60), said
+    finally:
+        os.close(ours)
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:

@@ -1,8 +1,6 @@
 """``video-bot db``: what it prints, asks and answers; how it migrates is tested in tests/db."""
 
 import json
-import os
-import pty
 import re
 import subprocess
 from contextlib import closing
@@ -20,7 +18,7 @@ from db.migrate import migrations
 from db.migrate import rollback as undo
 from db.tables import metadata
 from tests.bot.conftest import NewBroker
-from tests.bot.running import COMMAND, run, until
+from tests.bot.running import on_a_terminal, run, until
 from tests.conftest import MakeDatabase
 
 NAMES = [each.name for each in migrations()]
@@ -87,39 +85,13 @@ def test_rollback_undoes_down_to_a_number_and_asks_nobody_off_a_terminal(databas
     assert tables(database_url) == set()
 
 
-def on_a_terminal(*arguments: str, url: str, answer: str) -> tuple[int, str]:
-    """The command in front of a person who answers its one question."""
-    ours, theirs = pty.openpty()
-    said = ""
-    try:
-        process = subprocess.Popen(
-            [*COMMAND, "db", *arguments],
-            env={**os.environ, "DATABASE_URL": url},
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
-        os.close(theirs)
-        while "[y/N]" not in said:
-            said += os.read(ours, 4096).decode()
-        os.write(ours, answer.encode())
-        try:
-            while more := os.read(ours, 4096):
-                said += more.decode()
-        except OSError:
-            pass  # how Linux tells that nobody holds the terminal any more
-        return process.wait(60), said
-    finally:
-        os.close(ours)
-
-
 @pytest.mark.parametrize(("answer", "status"), [("n\n", 1), ("\n", 1), ("\x04", 130)])
 def test_on_a_terminal_rollback_asks_and_takes_no_for_an_answer(
     database_url: str, answer: str, status: int
 ) -> None:
     before = tables(database_url)
-    ended, said = on_a_terminal("rollback", url=database_url, answer=answer)
+    env = {"DATABASE_URL": database_url}
+    ended, said = on_a_terminal("db", "rollback", env=env, answer=answer)
     url = make_url(database_url)
     question = f"Undo all migrations, and every row in {url.database} on {url.host}?"
     assert question in said
@@ -129,7 +101,8 @@ def test_on_a_terminal_rollback_asks_and_takes_no_for_an_answer(
 
 
 def test_on_a_terminal_rollback_takes_yes_for_an_answer(database_url: str) -> None:
-    ended, said = on_a_terminal("rollback", "--to", "1", url=database_url, answer="y\n")
+    env = {"DATABASE_URL": database_url}
+    ended, said = on_a_terminal("db", "rollback", "--to", "1", env=env, answer="y\n")
     assert ended == 0
     assert "Undo every migration after 001 in" in said
     until(lambda: tables(database_url) == {"video_requests"}, "The rollback")

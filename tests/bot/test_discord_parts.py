@@ -3,6 +3,9 @@
 import asyncio
 import threading
 from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +14,15 @@ from bot.discord import sentences
 from bot.discord.ceiling import WINDOW, Ceiling
 from bot.discord.desk import Declined
 from bot.discord.lanes import Lane, NeverBegun, Unfinished
+from bot.discord.library import Asked, nextcord
+from bot.discord.offering import offering
 from bot.discord.pages import Page
+from db.records import NewRequest
 from db.states import Status
+from db.validation import InvalidRequest
+from workers.providers import Offer
+from workers.providers.sandbox import SandboxProvider
+from workers.settings import SandboxOutcome
 
 
 def test_the_ceiling_is_each_persons_own_and_ends_with_the_window() -> None:
@@ -72,6 +82,53 @@ def test_a_quoted_prompt_has_no_power() -> None:
     assert "\n" not in said
     assert "\\*\\*\\@everyone\\*\\*" in said
     assert embeds.quoted("x" * 90, 80).count("x") == 79
+
+
+class Choosy(SandboxProvider):
+    """Has two models, of which one can be told more."""
+
+    offers = (
+        Offer("sandbox", "Sandbox", has_negative_prompt=True, has_seed=True),
+        Offer("plain", "Plain Sandbox"),
+    )
+
+    def check(self, request: NewRequest) -> None:
+        if request.model == "plain" and not request.generate_audio:
+            raise InvalidRequest("The plain one is loud.")
+
+    def price(self, request: NewRequest) -> Decimal:
+        dear = request.model != "plain" and request.resolution == "1080p"
+        return Decimal("0.40" if dear else "0.1") * request.duration_seconds
+
+
+def offered(kind: type[SandboxProvider]) -> dict[str, dict[str, Any]]:
+    """The options that Discord is told of, but for those that every provider has."""
+
+    async def made(_asked: Asked, _prompt: str, **_besides: Any) -> None:
+        raise AssertionError
+
+    provider = kind(Path("videos"), seconds=0, outcome=SandboxOutcome.COMPLETED)
+    command: Any = nextcord.slash_command(name="veo")(offering(provider)(made))
+    command.from_callback(command.callback)
+    _, *besides = command.get_payload(None)["options"]
+    return {each["name"]: each for each in besides}
+
+
+def test_dc1_options_are_those_of_the_provider() -> None:
+    assert not offered(SandboxProvider)
+    found = offered(Choosy)
+    assert [*found] == ["model", "negative_prompt", "seed"]
+    assert not any(each.get("required") for each in found.values())
+    assert found["model"]["description"] == "Who makes it (Sandbox)"
+    assert {each["name"]: each["value"] for each in found["model"]["choices"]} == {
+        "Sandbox, from $0.10 a second": "sandbox",
+        "Plain Sandbox, from $0.10 a second": "plain",
+    }
+    assert (found["negative_prompt"]["min_length"], found["negative_prompt"]["max_length"]) == (
+        1,
+        600,
+    )
+    assert (found["seed"]["min_value"], found["seed"]["max_value"]) == (0, 4_294_967_295)
 
 
 def test_lists_of_names() -> None:

@@ -20,6 +20,7 @@ from redis import Redis
 
 from bot.cli.commands import cli
 from bot.cli.options import new_request
+from bot.cli.submit import KNOWN
 from db.validation import InvalidRequest
 from tests.bot.conftest import NewBroker
 from tests.bot.running import run, started
@@ -136,9 +137,9 @@ def test_the_same_id_twice_is_one_request(system: System) -> None:
     request_id = str(uuid4())
     arguments = [PROMPT, "--user", "twice", "--id", request_id]
     # Once in the limit, and a third time beyond it, which an id that is known does not meet.
-    for daily_limit in ("2", "2", "1"):
+    for daily_limit, said in (("2", ""), ("2", f"{KNOWN}\n"), ("1", f"{KNOWN}\n")):
         found = system.submit(*arguments, DAILY_LIMIT=daily_limit)
-        assert (found.returncode, found.stdout, found.stderr) == (0, f"{request_id}\n", "")
+        assert (found.returncode, found.stdout, found.stderr) == (0, f"{request_id}\n", said)
     assert system.users().count("twice") == 1
 
 
@@ -207,6 +208,15 @@ BAD_INPUT: dict[str, tuple[list[str | bytes], str]] = {
         "The aspect ratio must be 16:9 or 9:16, not 16:10.",
     ),
     "4K": ([PROMPT, "--resolution", "4K"], "The resolution must be 720p or 1080p, not 4K."),
+    "another model": ([PROMPT, "--model", "veo"], "The model must be sandbox."),
+    "nothing to avoid": (
+        [PROMPT, "--negative-prompt", ""],
+        "The negative prompt must have 1 to 600 characters; this one has 0.",
+    ),
+    "seed": (
+        [PROMPT, "--seed", "-1"],
+        "The seed must be a whole number from 0 to 4294967295, not -1.",
+    ),
     "no user": (
         [PROMPT, "--user", ""],
         "The user must have 1 to 100 characters; this one has 0.",

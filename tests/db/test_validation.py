@@ -23,6 +23,8 @@ from tests.db.rows import new_request
         {"guild_id": "dm", "channel_id": "12345678901234567890"},
         {"guild_id": "cli", "channel_id": "cli", "user_id": "cli"},
         {"user_id": "u" * 100},
+        {"negative_prompt": "x", "seed": 0},
+        {"negative_prompt": "no people,\n" * 50, "seed": 4_294_967_295},
     ],
 )
 def test_what_may_be_asked_for(changes: dict[str, Any]) -> None:
@@ -59,6 +61,23 @@ def test_what_may_be_asked_for(changes: dict[str, Any]) -> None:
         ({"user_id": ""}, "The user must have 1 to 100 characters; this one has 0."),
         ({"guild_id": "  "}, "The guild must have 1 to 100 characters; this one has 0."),
         ({"channel_id": "c" * 101}, "The channel must have 1 to 100 characters; this one has 101."),
+        (
+            {"negative_prompt": "n" * 601},
+            "The negative prompt must have 1 to 600 characters; this one has 601.",
+        ),
+        (
+            {"negative_prompt": " \n"},
+            "The negative prompt must have 1 to 600 characters; this one has 0.",
+        ),
+        (
+            {"negative_prompt": "rain\x1b[31m"},
+            "The negative prompt must be plain text; character 5 of it (U+001B) cannot be written.",
+        ),
+        (
+            {"seed": 4_294_967_296},
+            "The seed must be a whole number from 0 to 4294967295, not 4294967296.",
+        ),
+        ({"seed": -1}, "The seed must be a whole number from 0 to 4294967295, not -1."),
         (
             {"user_id": "al\0ice"},
             "The user must be plain text; character 3 of it (U+0000) cannot be written.",

@@ -90,6 +90,16 @@ def test_a_finished_video() -> None:
     assert free.endswith("took 42.3 s")
 
 
+def test_what_was_asked_for_besides_is_told() -> None:
+    request = replace(
+        REQUEST, provider="veo", model="veo-3.1", seed=7, negative_prompt="people, *rain*"
+    )
+    assert answers.answer(request)["content"].endswith(
+        "-# 8 s · 16:9 · 1080p · audio on · veo-3.1 · seed 7 · "
+        "without \u2068people, \\*rain\\*\u2069 · took 42.3 s · $3.20"
+    )
+
+
 def test_a_video_that_is_not_attached_is_linked_where_a_link_is_of_use() -> None:
     too_large = answers.answer(REQUEST, Video.TOO_LARGE)["content"]
     assert (
@@ -146,12 +156,19 @@ anything = st.one_of(
 )
 
 
-@given(prompt=anything, reason=anything, video=st.sampled_from(Video), code=st.sampled_from(CODES))
+@given(
+    prompt=anything,
+    without=anything,
+    reason=anything,
+    video=st.sampled_from(Video),
+    code=st.sampled_from(CODES),
+)
 def test_whatever_is_asked_it_fits_and_mentions_one(
-    prompt: str, reason: str, video: Video, code: str | None
+    prompt: str, without: str, reason: str, video: Video, code: str | None
 ) -> None:
-    done = answers.answer(replace(REQUEST, prompt=prompt), video)
-    broken = answers.answer(replace(failed(code, reason), prompt=prompt))
+    asked: dict[str, Any] = {"prompt": prompt, "negative_prompt": without}
+    done = answers.answer(replace(REQUEST, **asked), video)
+    broken = answers.answer(replace(failed(code, reason), **asked))
     refused = answers.refusal(REQUEST.user_id, "All 5 videos of the last 24 hours are used.")
     for message in (done, broken, refused):
         enforce(MESSAGE, message)

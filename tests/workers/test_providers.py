@@ -28,6 +28,7 @@ from workers.providers import (
     Provider,
     Refused,
     Running,
+    kept_model,
 )
 from workers.settings import SandboxOutcome, WorkerSettings
 from workers.storage import Storage
@@ -229,3 +230,22 @@ def test_an_end_without_a_video_says_why_and_is_not_billed(
 def test_a_question_about_nothing_says_nothing(stage: Stage, good: Provider) -> None:
     with pytest.raises(PollFailed):
         good.poll(stage.unknown_operation)
+
+
+def test_what_is_offered_holds_the_usual_model_and_can_be_asked_for(
+    good: Provider, asked: Request
+) -> None:
+    names = [each.name for each in good.offers]
+    assert good.model in names
+    for name in names:
+        good.check(replace(NEW, model=name))
+        assert good.price(replace(NEW, model=name)) > 0
+        assert kept_model(good, replace(asked, model=name)) == name
+    assert kept_model(good, replace(asked, model="retired long ago")) is None
+
+
+def test_whether_it_can_be_used_is_told_and_nothing_is_made(
+    stage: Stage, good: Provider, asked: Request
+) -> None:
+    assert good.probe().startswith(f"{good.name}: ")
+    assert stage.storage.outputs(prefix_of(stage, asked)) == []

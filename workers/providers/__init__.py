@@ -4,8 +4,9 @@ Whatever a provider's own library raises is translated at its edge into the few 
 What a start's end means is decided by them: see :mod:`workers.starting`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from importlib import import_module
 from typing import Final, Protocol, cast
@@ -46,6 +47,27 @@ class PollFailed(ProviderError):
     """Transient: the question could not be put, which says nothing of the operation."""
 
 
+class NotReady(ProviderError):
+    """The provider cannot be used as things stand. `remedy` is what an operator does about it."""
+
+    def __init__(self, reason: str, *, remedy: str) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A model that may be asked for, and what it may be told besides."""
+
+    name: str
+    #: For people.
+    title: str
+    has_negative_prompt: bool = False
+    has_seed: bool = False
+    #: The first day without it; None: not announced.
+    retires_on: date | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """The operation has not ended."""
@@ -82,6 +104,10 @@ class Provider(Protocol):
         """The model that is used where a request names none."""
 
     @property
+    def offers(self) -> Sequence[Offer]:
+        """All models that may be asked for, that one among them."""
+
+    @property
     def call_time(self) -> timedelta:
         """The longest that :meth:`start` can take."""
 
@@ -111,6 +137,14 @@ class Provider(Protocol):
 
     def poll(self, operation_name: str) -> Answer:
         """How the operation stands. Raises PollFailed."""
+
+    def probe(self) -> str:
+        """That videos can be asked for now, in a few words; it costs nothing. Raises NotReady."""
+
+
+def kept_model(provider: Provider, request: Request) -> str | None:
+    """The model of an earlier request, for one like it; None where it is not offered any more."""
+    return request.model if request.model in {each.name for each in provider.offers} else None
 
 
 def load(settings: WorkerSettings) -> Provider:

@@ -8,6 +8,7 @@ leaves one file in ``OUTPUT_DIR/.sandbox/``, so calls can be counted.
 import json
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -21,6 +22,7 @@ from workers.providers import (
     Done,
     Failed,
     NotTaken,
+    Offer,
     OutcomeUnknown,
     PollFailed,
     Refused,
@@ -49,6 +51,7 @@ class SandboxProvider:
 
     name = "sandbox"
     model = "sandbox"
+    offers: Sequence[Offer] = (Offer("sandbox", "Sandbox"),)
     call_time = timedelta(seconds=10)
     poll_every = timedelta(seconds=1)
 
@@ -121,6 +124,10 @@ class SandboxProvider:
                 is_billed=False,
             )
         return Done()
+
+    def probe(self) -> str:
+        """Whoever has come this far has the libraries."""
+        return "sandbox: it draws title cards, for nothing"
 
     def _make_video(self, request: Request, path: Path) -> None:
         draft = path.with_name(".draft.mp4")

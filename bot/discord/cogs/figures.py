@@ -14,6 +14,7 @@ from bot.discord.library import Asked, Json, commands, nextcord
 from bot.discord.taking import guild_of
 from db import statistics
 from db.figures import GlobalFigures, GuildFigures
+from workers import retirement
 
 By = Literal["day", "week", "month"]
 
@@ -78,7 +79,9 @@ class Statistics(commands.Cog):
         found = await self._desk.report(read)
         drawn = await self._desk.look_up(lambda: chart.of_states(found))
         [title] = (name for name, length in HOURS.items() if length == hours)
-        await self._tell(asked, embeds.everybody(found, title=f"The last {title}"), drawn)
+        warning = retirement.warning(self._desk.provider)
+        shown = embeds.everybody(found, title=f"The last {title}", warning=warning)
+        await self._tell(asked, shown, drawn)
 
     @staticmethod
     async def _tell(asked: Asked, figures: Json, drawn: bytes) -> None:

@@ -50,16 +50,22 @@ class Google:
 
 
 @contextmanager
-def google(folder: Path, *, port: int = 0) -> Iterator[Google]:
-    """A Google of a test's own, for the block; Vertex AI is at `port`, if one is given."""
-    with google_cloud(folder) as cloud:
+def google(folder: Path) -> Iterator[Google]:
+    """A Google of a test's own, for the block."""
+    with google_cloud(folder) as cloud, opened(cloud) as vertex:
+        yield Google(cloud, vertex)
 
-        def put(address: str, content: bytes) -> None:
-            bucket, _, name = address.removeprefix("gs://").partition("/")
-            cloud.storage.put(bucket, name, content)
 
-        with fake_vertex(cloud.accounts, put, port=port) as vertex:
-            yield Google(cloud, vertex)
+@contextmanager
+def opened(cloud: Cloud, *, port: int = 0) -> Iterator[FakeVertex]:
+    """Vertex AI for the block, at `port` if one is given; its videos go to the cloud's buckets."""
+
+    def put(address: str, content: bytes) -> None:
+        bucket, _, name = address.removeprefix("gs://").partition("/")
+        cloud.storage.put(bucket, name, content)
+
+    with fake_vertex(cloud.accounts, put, port=port) as vertex:
+        yield vertex
 
 
 def closed_port() -> int:

@@ -119,26 +119,3 @@ def test_a_retired_model_is_named_as_such(name: str) -> None:
 def test_an_unknown_model_is_refused_with_those_there_are() -> None:
     with pytest.raises(InvalidRequest, match=r"^There is no model sora-2; there are veo-3\.1-fast"):
         models.check(replace(NEW, model="sora-2"))
-
-
-@pytest.mark.parametrize(
-    ("today", "is_warned_of"),
-    [
-        (date(2026, 9, 17), False),
-        (date(2026, 9, 18), True),
-        (date(2026, 11, 17), True),
-        (date(2027, 3, 1), True),
-    ],
-)
-def test_a_retirement_is_warned_of_from_60_days_before(today: date, is_warned_of: bool) -> None:
-    assert bool(models.retiring(today)) is is_warned_of
-
-
-def test_the_warning_says_when_and_what_to_do() -> None:
-    model = MODELS[models.DEFAULT]
-    assert models.retirement(model, date(2026, 11, 7)) == (
-        "Google announces the retirement of veo-3.1-fast-generate-001 for 2026-11-17 or later, "
-        "in 10 days; VEO_MODEL names another."
-    )
-    assert "in 1 day;" in models.retirement(model, date(2026, 11, 16))
-    assert "so any day now;" in models.retirement(model, date(2026, 11, 21))

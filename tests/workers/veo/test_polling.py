@@ -77,13 +77,11 @@ def test_a_poll_that_nobody_answers_ends(there: Google, impatient: Provider) -> 
         impatient.poll(name)
 
 
-def test_a_poll_without_a_connection_fails(
-    there: Google, veo: Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_poll_without_a_connection_fails(there: Google, veo: Provider) -> None:
     name = begun(veo, "a fox, out of reach")
-    monkeypatch.setenv("GOOGLE_VERTEX_BASE_URL", f"http://127.0.0.1:{closed_port()}")
+    elsewhere = there.settings(GOOGLE_VERTEX_BASE_URL=f"http://127.0.0.1:{closed_port()}")
     with pytest.raises(PollFailed, match="ConnectError"):
-        providers.load(there.settings()).poll(name)
+        providers.load(elsewhere).poll(name)
 
 
 @pytest.mark.parametrize(

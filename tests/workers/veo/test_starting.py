@@ -1,5 +1,7 @@
 """What the end of the paid call means, through Google's library over real sockets (DESIGN, 2)."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +13,14 @@ from tests.e2e.google.scripts import Accident
 from tests.e2e.google.studio import Google, closed_port
 from tests.workers.veo.conftest import asked, prefix_of
 from workers import providers
-from workers.providers import NotTaken, OutcomeUnknown, Provider, ProviderError, Refused
+from workers.providers import (
+    NotTaken,
+    OutcomeUnknown,
+    PollFailed,
+    Provider,
+    ProviderError,
+    Refused,
+)
 from workers.providers.veo.failures import REFUSALS
 
 NOT_THE_PROMPT = "The video service cannot be used at the moment. This is not your prompt's fault."
@@ -182,34 +191,62 @@ def test_a_start_that_nobody_answers_ends(there: Google, impatient: Provider) ->
 @pytest.mark.parametrize(
     "address", ["http://127.0.0.1:{port}", "http://vertex.invalid"], ids=["refused", "no such name"]
 )
-def test_a_start_without_a_connection_was_not_taken(
-    there: Google, monkeypatch: pytest.MonkeyPatch, address: str
-) -> None:
-    monkeypatch.setenv("GOOGLE_VERTEX_BASE_URL", address.format(port=closed_port()))
-    found = fail_to_start(there, providers.load(there.settings()), "nobody there")
+def test_a_start_without_a_connection_was_not_taken(there: Google, address: str) -> None:
+    elsewhere = there.settings(GOOGLE_VERTEX_BASE_URL=address.format(port=closed_port()))
+    found = fail_to_start(there, providers.load(elsewhere), "nobody there")
     assert isinstance(found, NotTaken)
     assert "no connection to Vertex AI: ConnectError" in str(found)
 
 
 def test_a_start_whose_connection_is_not_made_in_time_was_not_taken(
-    there: Google, monkeypatch: pytest.MonkeyPatch, full_port: int
+    there: Google, full_port: int
 ) -> None:
-    monkeypatch.setenv("GOOGLE_VERTEX_BASE_URL", f"http://127.0.0.1:{full_port}")
-    hasty = providers.load(there.settings(GENERATION_TIMEOUT_SECONDS="5"))
+    elsewhere = there.settings(
+        GOOGLE_VERTEX_BASE_URL=f"http://127.0.0.1:{full_port}", GENERATION_TIMEOUT_SECONDS="5"
+    )
+    hasty = providers.load(elsewhere)
     found = fail_to_start(there, hasty, "a full house")
     assert isinstance(found, NotTaken)
     assert "ConnectTimeout" in str(found)
 
 
+def no_file(path: Path) -> None:
+    del path
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def no_json(path: Path) -> None:
+    path.write_text("not a key")
+
+
+def a_broken_key(path: Path) -> None:
+    told = {
+        "type": "service_account",
+        "client_email": "a@b",
+        "token_uri": "http://c",
+        "private_key": "-----BEGIN PRIVATE KEY-----\nhush\n-----END PRIVATE KEY-----\n",
+    }
+    path.write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize("make", [no_file, a_folder, no_json, a_broken_key])
 def test_no_credentials_are_no_call(
-    there: Google, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    there: Google, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make: Callable[[Path], None]
 ) -> None:
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "missing.json"))
-    found = fail_to_start(there, providers.load(there.settings()), "nobody's")
+    make(tmp_path / "key.json")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+    stranger = providers.load(there.settings())
+    found = fail_to_start(there, stranger, "nobody's")
     assert isinstance(found, Refused)
     assert (found.code, found.message) == ("setup", NOT_THE_PROMPT)
-    assert "DefaultCredentialsError" in str(found)
+    assert str(found).startswith("no token for Vertex AI: ")
+    assert "hush" not in str(found)
     assert not there.vertex.starts("nobody's")
+    with pytest.raises(PollFailed):
+        stranger.poll("projects/p/locations/l/publishers/google/models/m/operations/1")
 
 
 def test_a_key_that_is_not_good_any_more_is_no_call(

@@ -8,9 +8,18 @@ from datetime import timedelta
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from db.records import Request
-from workers.providers import Answer, NotTaken, OutcomeUnknown, PollFailed, ProviderError, Refused
+from workers.providers import (
+    Answer,
+    NotReady,
+    NotTaken,
+    OutcomeUnknown,
+    PollFailed,
+    ProviderError,
+    Refused,
+)
 from workers.providers.veo import failures, filters, operations
 from workers.providers.veo.quoting import quoted
 
@@ -26,9 +35,13 @@ WAITS: Final = 4
 class Vertex:
     """Who calls Veo as this process. To be made before the fork, and used after it."""
 
-    def __init__(self, project: str, location: str, *, timeout: timedelta) -> None:
+    def __init__(
+        self, project: str, location: str, *, base_url: str | None, timeout: timedelta
+    ) -> None:
         self._project = project
         self._location = location
+        # The library would look for it itself, but not in a file.
+        self._base_url = base_url
         self._timeout = timeout
         self._lock = Lock()
         self._credentials: Credentials | None = None
@@ -65,7 +78,8 @@ class Vertex:
         unsent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
         try:
             client = self._client(for_start=True)
-        except GoogleAuthError as error:
+        except (GoogleAuthError, OSError, ValueError) as error:
+            # The last two: of a key file that cannot be read, or is none.
             raise _without_a_token(error) from None
         try:
             source = types.GenerateVideosSource(prompt=request.prompt)
@@ -94,14 +108,36 @@ class Vertex:
             found = self._client(for_start=False).operations.get(asked)
         except errors.APIError as error:
             raise PollFailed(f"Vertex AI answered {_status(error)}") from None
-        except (httpx.HTTPError, GoogleAuthError) as error:
+        except (httpx.HTTPError, GoogleAuthError, OSError) as error:
             raise PollFailed(f"Vertex AI was not reached: {_named(error)}") from None
         except ValueError as error:
             raise PollFailed(f"no answer that makes sense: {_named(error)}") from None
         return operations.answer(found)
 
+    def probe(self, model: str) -> None:
+        """Ask about an operation that never was, by the way of every poll. Raises NotReady."""
+        import httpx
+        from google.auth.exceptions import GoogleAuthError
+        from google.genai import errors, types
+
+        where = f"projects/{self._project}/locations/{self._location}/publishers/google"
+        name = f"{where}/models/{model}/operations/{UUID(int=0)}"
+        try:
+            client = self._client(for_start=False)
+        except (GoogleAuthError, OSError, ValueError) as error:
+            remedy = failures.REFUSALS[401].advice
+            raise NotReady(f"no token for Vertex AI: {_named(error)}", remedy=remedy) from None
+        try:
+            client.operations.get(types.GenerateVideosOperation.model_validate({"name": name}))
+        except errors.APIError as error:
+            if told := failures.remedy(error.code, str(error.message)):
+                raise NotReady(f"Vertex AI answered {_status(error)}", remedy=told) from None
+        except (httpx.HTTPError, ValueError) as error:
+            why = f"Vertex AI was not reached: {_named(error)}"
+            raise NotReady(why, remedy="let this machine reach it") from None
+
     def _client(self, *, for_start: bool) -> "Client":
-        """The client, whose token is good. Raises GoogleAuthError."""
+        """The client, whose token is good. Raises GoogleAuthError, OSError or ValueError."""
         with self._lock:
             self._credentials = self._credentials or self._found_credentials()
             if not self._credentials.valid:
@@ -134,6 +170,7 @@ class Vertex:
             location=self._location,
             credentials=self._credentials,
             http_options=types.HttpOptions(
+                base_url=self._base_url,
                 api_version="v1",
                 timeout=round(self._timeout / timedelta(milliseconds=1)),
                 client_args={"limits": httpx.Limits(max_keepalive_connections=kept_open)},

@@ -67,7 +67,10 @@ REFUSALS: Final[Mapping[int, Failure]] = {
 """By HTTP status: refused when it was to be started, for good."""
 
 BUSY: Final = 429
-"""The one HTTP status by which a start was certainly not taken, and may be made again."""
+"""The one HTTP status by which a start was certainly not taken, and may be made again.
+
+The quota is that of long_running_online_prediction_requests_per_base_model.
+"""
 
 _REFUSED: Final = Failure(
     "refused",
@@ -122,6 +125,19 @@ def refusal(status: int, said: str) -> Failure | None:
     if status == 400 and _OF_THE_PROMPT.search(said):
         return PROMPT_REFUSED
     return REFUSALS.get(status)
+
+
+def remedy(status: int, said: str) -> str | None:
+    """What an operator does where a question about an operation that never was is answered so.
+
+    None: that it is not known, or that too many are asked, says that all is well besides.
+    """
+    if status >= 500:
+        return "wait: it is on Google's side; its status page may tell"
+    knows_the_model = "Publisher Model" not in said
+    if status in (400, BUSY) or (status == 404 and knows_the_model):
+        return None
+    return REFUSALS.get(status, REFUSALS[403]).advice
 
 
 def of_operation(code: int) -> tuple[str, Failure]:

@@ -7,7 +7,7 @@ what is called here, do not, so nothing is refused for that.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Final
 
@@ -16,8 +16,6 @@ from db.validation import InvalidRequest
 
 DEFAULT: Final = "veo-3.1-fast-generate-001"
 """The model of requests that name none, unless ``VEO_MODEL`` names another."""
-WARN_DAYS: Final = 60
-"""Days before a retirement from which it is warned of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,21 +130,6 @@ def price(request: NewRequest, *, default: str = DEFAULT) -> Decimal:
     asked = model(request.model or default)
     per_second = asked.prices[request.resolution, request.generate_audio]
     return per_second * request.duration_seconds
-
-
-def retiring(today: date, days: int = WARN_DAYS) -> list[Model]:
-    """The models that Google may switch off within so many days, or any day by now."""
-    return [each for each in _ALL if each.retires_on - timedelta(days=days) <= today]
-
-
-def retirement(asked: Model, today: date) -> str:
-    """When it goes, as a sentence for operators."""
-    left = (asked.retires_on - today).days
-    when = f"in {left} {'day' if left == 1 else 'days'}" if left > 0 else "so any day now"
-    return (
-        f"Google announces the retirement of {asked.name} for "
-        f"{asked.retires_on.isoformat()} or later, {when}; VEO_MODEL names another."
-    )
 
 
 def _listed(names: Iterable[object], last: str = "and") -> str:

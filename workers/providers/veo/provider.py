@@ -1,5 +1,6 @@
 """The provider ``veo``: Google's models on Vertex AI, chosen by ``VIDEO_PROVIDER=veo``."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Final
@@ -7,7 +8,7 @@ from typing import Final
 from db.records import NewRequest, Request
 from db.settings import SettingsError
 from db.validation import InvalidRequest
-from workers.providers import Answer
+from workers.providers import Answer, Offer
 from workers.providers.veo import models
 from workers.providers.veo.client import Vertex
 from workers.settings import WorkerSettings
@@ -22,6 +23,10 @@ class VeoProvider:
     """Vertex AI, as the settings describe it."""
 
     name = "veo"
+    offers: Sequence[Offer] = tuple(
+        Offer(each.name, each.title, each.has_negative_prompt, each.has_seed, each.retires_on)
+        for each in models.MODELS.values()
+    )
 
     def __init__(
         self, vertex: Vertex, *, model: str, starts_per_minute: int, poll_every: timedelta
@@ -53,6 +58,11 @@ class VeoProvider:
         """How the operation stands."""
         return self._vertex.poll(operation_name)
 
+    def probe(self) -> str:
+        """That Vertex AI knows this account, and the model. Raises NotReady."""
+        self._vertex.probe(self.model)
+        return f"veo: Vertex AI lets this account use {self.model}"
+
 
 def make(settings: WorkerSettings) -> VeoProvider:
     """Veo as the variables ``GOOGLE_CLOUD_…`` and ``VEO_…`` describe it; nobody is called yet.
@@ -68,6 +78,7 @@ def make(settings: WorkerSettings) -> VeoProvider:
     vertex = Vertex(
         settings.google_cloud_project or "",
         settings.google_cloud_location,
+        base_url=settings.google_vertex_base_url,
         timeout=min(TIMEOUT, whole / 10),
     )
     return VeoProvider(

@@ -5,6 +5,7 @@ carries `Via`, without which clients take it for a block by the proxy in front.
 """
 
 import json
+from email.utils import formatdate
 from typing import Any
 
 from aiohttp import web
@@ -106,6 +107,7 @@ class Rest:
         self, entry: Entry, data: Any, status: int, headers: dict[str, str], code: int | None = None
     ) -> web.Response:
         self.ledger.close(entry, status, code)
+        headers = {**headers, "Date": formatdate(self.world.clock.now(), usegmt=True)}
         if status == 204:
             return web.Response(status=status, headers=headers)
         found = {**headers, "Content-Type": "application/json"}

@@ -1,0 +1,72 @@
+"""``video-bot check``: all that an installation needs, each thing ok or with its remedy."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from bot.cli.errors import BAD_INPUT, FAILED
+from bot.cli.filters import json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from workers.findings import Finding, Well
+
+
+@click.command()
+@json_option
+def check(*, as_json: bool) -> None:
+    """Look at everything that this installation needs, and say what to do about what is wrong.
+
+    Settings, Postgres and its migrations, Redis, the storage (something small is written, found
+    and removed), the provider and its model, Discord, and the clock. It costs nothing, and takes
+    fifteen seconds at most. Status 1 says that something is wrong, 2 that a setting is.
+    """
+    from bot.plain import as_json as json_of
+    from workers.checks import LOOKS
+    from workers.findings import look
+    from workers.logs import configure
+    from workers.settings import LogSettings
+
+    # What a library has to say is said in the table.
+    configure(LogSettings.model_construct(), level="critical")
+    found = look({"settings": _settings, **LOOKS})
+    if as_json:
+        click.echo(json_of(found))
+    else:
+        _tell(found)
+    wrong = {each.name for each in found if not each.ok}
+    status = BAD_INPUT if "settings" in wrong else FAILED
+    click.get_current_context().exit(status if wrong else 0)
+
+
+def _settings() -> "Well":
+    """All that are set are right, and none is missing that every process needs."""
+    from bot.settings import BotSettings, FlowerSettings, GivenSettings, WebSettings
+    from db.settings import DatabaseSettings, SettingsError, read, require
+    from workers.findings import Well, Wrong
+    from workers.settings import DiscordSettings, LogSettings, WorkerSettings
+
+    # Who runs no bot and no Flower goes without.
+    own = {"DISCORD_TOKEN", "FLOWER_BASIC_AUTH"}.difference(read(GivenSettings).variables())
+    common = (DatabaseSettings, WorkerSettings, DiscordSettings, LogSettings)
+    try:
+        require(*common, BotSettings, FlowerSettings, WebSettings, brought=own)
+    except SettingsError as error:
+        raise Wrong(str(error), ".env.example tells of every variable") from None
+    return Well("none is missing or wrong")
+
+
+def _tell(found: "Sequence[Finding]") -> None:
+    from rich.text import Text
+
+    from bot.cli import tables
+
+    table = tables.plain_table("checked", "", "found", "remedy")
+    for each in found:
+        word, colour = ("ok", "green") if each.ok else ("failed", "red")
+        if each.ok and each.remedy:
+            word, colour = "warning", "yellow"
+        detail, remedy = tables.safe(each.detail), tables.safe(each.remedy or "")
+        table.add_row(Text(each.name), Text(word, colour), detail, remedy)
+    tables.console().print(table)

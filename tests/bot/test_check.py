@@ -1,0 +1,255 @@
+"""``video-bot check``: what stands, what does not, and what to do about it."""
+
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from db.processes import free_port
+from tests.bot.conftest import NewBroker
+from tests.bot.running import run
+from tests.conftest import MakeDatabase
+from tests.e2e.discord import FakeDiscord, fake_discord
+from tests.e2e.google.studio import Google, google
+from workers import embedded
+from workers.findings import WITHIN, Well, look
+
+NAMES = [
+    "settings",
+    "database",
+    "migrations",
+    "redis",
+    "storage",
+    "provider",
+    "model",
+    "discord",
+    "clock",
+]
+SECRET = "hush-hush"
+
+
+@dataclass
+class Checked:
+    """What a check has found."""
+
+    status: int
+    rows: list[dict[str, str | bool | None]]
+    said: str
+
+    @property
+    def wrong(self) -> list[str | bool | None]:
+        return [row["name"] for row in self.rows if not row["ok"]]
+
+    def row(self, name: str) -> tuple[str, str]:
+        """What is found, and the remedy."""
+        [found] = [row for row in self.rows if row["name"] == name]
+        return str(found["detail"]), str(found["remedy"])
+
+
+Check = Callable[..., Checked]
+
+
+@pytest.fixture(scope="module")
+def discord() -> Iterator[FakeDiscord]:
+    with fake_discord() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def installation(
+    place: Path,
+    make_database: MakeDatabase,
+    template: str,
+    new_broker: NewBroker,
+    discord: FakeDiscord,
+) -> Iterator[dict[str, str]]:
+    """One in which all is well."""
+    with make_database(template) as database_url:
+        yield {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": new_broker(),
+            "OUTPUT_DIR": str(place / "videos"),
+            "DISCORD_TOKEN": discord.token,
+            "DISCORD_API_URL": discord.url,
+        }
+
+
+@pytest.fixture(scope="module")
+def check(installation: dict[str, str]) -> Check:
+    """Check it, with these variables besides; nothing is told that nobody should know."""
+
+    def ask(**env: str) -> Checked:
+        found = run("check", "--json", env={**installation, **env})
+        assert found.stderr == ""
+        rows = json.loads(found.stdout)
+        assert [row["name"] for row in rows] == NAMES
+        assert all({*row} == {"name", "ok", "detail", "remedy"} for row in rows)
+        assert all(row["ok"] or row["remedy"] for row in rows)
+        for secret in (SECRET, installation["DISCORD_TOKEN"]):
+            assert secret not in found.stdout
+        return Checked(found.returncode, rows, found.stdout)
+
+    return ask
+
+
+def test_where_all_is_well(check: Check, place: Path, discord: FakeDiscord) -> None:
+    found = check()
+    assert (found.status, found.wrong) == (0, [])
+    assert re.fullmatch(r"PostgreSQL \d+(\.\d+)*", found.row("database")[0])
+    assert re.fullmatch(r"Redis [\d.]+, noeviction", found.row("redis")[0])
+    assert found.row("discord")[0] == f"it is that of {discord.world.bot.name}"
+    assert found.row("clock")[0] == "it agrees with the database and Discord"
+    assert not [*(place / "videos").iterdir()]
+
+
+def test_people_get_a_table(installation: dict[str, str]) -> None:
+    found = run("check", env={**installation, "OUTPUT_DIR": "/dev/null/videos"})
+    assert (found.returncode, found.stderr) == (1, "")
+    told = dict(re.findall(r"^(\w+) +(ok|failed|warning) ", found.stdout, re.MULTILINE))
+    assert told == {**dict.fromkeys(NAMES, "ok"), "storage": "failed"}
+    assert "Let the user of the workers write to OUTPUT_DIR" in found.stdout
+
+
+def test_a_database_that_is_not_migrated(check: Check, empty_database_url: str) -> None:
+    found = check(DATABASE_URL=empty_database_url)
+    assert (found.status, found.wrong) == (1, ["migrations"])
+    detail, remedy = found.row("migrations")
+    assert detail.startswith("pending: 001_create_video_requests, 002_")
+    assert remedy == "video-bot db migrate"
+
+
+def test_servers_that_are_down(check: Check) -> None:
+    nowhere = f":{SECRET}@127.0.0.1:{free_port()}"
+    found = check(
+        DATABASE_URL=f"postgresql://me{nowhere}/videos",
+        REDIS_URL=f"redis://{nowhere}/0",
+        DISCORD_API_URL=f"http://127.0.0.1:{free_port()}/api/v10",
+    )
+    assert found.status == 1
+    assert found.wrong == ["database", "migrations", "redis", "discord", "clock"]
+    assert found.row("database")[1] == "Start Postgres, or correct DATABASE_URL"
+    assert found.row("redis")[1] == "Start Redis, or correct REDIS_URL"
+    assert found.row("discord")[1] == "Let this machine reach DISCORD_API_URL"
+
+
+def test_servers_that_take_connections_and_answer_nothing(check: Check) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        where = f":{SECRET}@127.0.0.1:{mute.getsockname()[1]}"
+        begin = time.monotonic()
+        found = check(
+            DATABASE_URL=f"postgresql://me{where}/videos",
+            REDIS_URL=f"redis://{where}/0",
+            DISCORD_API_URL=f"http://{where.partition('@')[2]}/api/v10",
+        )
+        took = time.monotonic() - begin
+    assert found.status == 1
+    assert found.wrong == ["database", "migrations", "redis", "discord", "clock"]
+    assert found.row("database")[0] == "the server did not answer in time"
+    # The start of Python on a busy machine besides.
+    assert took < WITHIN + 10
+
+
+def test_servers_that_answer_otherwise_than_they_should(check: Check, place: Path) -> None:
+    (place / "broker").mkdir()
+    with embedded.redis(place / "broker", durable=False) as address:
+        with Redis.from_url(address) as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+        wrong = {"OUTPUT_DIR": "/dev/null/videos", "DISCORD_TOKEN": f"{SECRET}.x.y"}
+        found = check(REDIS_URL=address, **wrong)
+    assert (found.status, found.wrong) == (1, ["redis", "storage", "discord"])
+    detail, remedy = found.row("redis")
+    assert detail.endswith("its maxmemory-policy is allkeys-lru")
+    assert remedy == "Set maxmemory-policy to noeviction"
+    detail, remedy = found.row("storage")
+    assert "cannot be written" in detail
+    assert remedy == "Let the user of the workers write to OUTPUT_DIR"
+    detail, remedy = found.row("discord")
+    assert detail == "Discord does not know this DISCORD_TOKEN"
+    assert "developer portal" in remedy
+
+
+def test_who_runs_no_bot_needs_no_token(check: Check, discord: FakeDiscord) -> None:
+    asked = discord.ledger.count()
+    found = check(DISCORD_TOKEN="")
+    assert (found.status, found.wrong) == (0, [])
+    assert found.row("discord")[0] == "DISCORD_TOKEN is not set, so there is no bot"
+    assert discord.ledger.count() == asked
+
+
+def test_a_clock_that_is_wrong(check: Check, discord: FakeDiscord) -> None:
+    discord.clock.advance(minutes=2)
+    try:
+        found = check()
+    finally:
+        discord.clock.advance(minutes=-2)
+    assert (found.status, found.wrong) == (1, ["clock"])
+    detail, remedy = found.row("clock")
+    assert re.fullmatch(r"this machine is 1[12]\d s behind Discord", detail)
+    assert remedy == "Have the clocks set by NTP"
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Google]:
+    with google(tmp_path_factory.mktemp("google")) as found:
+        yield found
+
+
+def test_google_is_asked_for_all_that_a_video_needs(check: Check, there: Google) -> None:
+    found = check(**there.environment)
+    assert (found.status, found.wrong) == (0, [])
+    assert found.row("storage")[0] == "gcs: a mark was written, found, linked and removed"
+    used = "veo-3.1-fast-generate-001"
+    assert found.row("provider")[0] == f"veo: Vertex AI lets this account use {used}"
+    # Its retirement is announced: no failure, and something to be done about it.
+    assert f"{used} is to be retired on" in found.row("model")[0]
+    assert "VEO_MODEL" in found.row("model")[1]
+    assert not [each for each in there.vertex.calls if each.is_start]
+
+
+def test_a_bucket_and_a_project_that_are_not_ours(check: Check, there: Google) -> None:
+    there.vertex.traffic.refuse("POST *:fetchPredictOperation", 403)
+    found = check(**{**there.environment, "GCS_BUCKET": "somebody-elses"})
+    assert (found.status, found.wrong) == (1, ["storage", "provider"])
+    assert "GCS_BUCKET" in found.row("storage")[1]
+    assert "roles/aiplatform.user" in found.row("provider")[1]
+
+
+def test_wrong_settings_are_named_and_the_rest_is_looked_at(check: Check) -> None:
+    found = check(DATABASE_URL="", DAILY_LIMIT="none", LOG_FORMAT=SECRET, PORT="0")
+    assert found.status == 2
+    assert found.row("settings")[0].split("; ") == [
+        "DATABASE_URL environment variable is required",
+        "DAILY_LIMIT must be a whole number from 1 to 1000000",
+        "LOG_FORMAT must be one of 'auto', 'console' or 'json'",
+        "PORT must be a whole number from 1 to 65535",
+    ]
+    assert found.row("database")[1] == "Correct the settings first"
+    assert found.row("clock")[0] == "it agrees with Discord"
+    assert "discord" not in found.wrong
+
+
+def test_what_hangs_is_told_to_hang_and_what_breaks_tells_no_secret() -> None:
+    gate = threading.Event()
+
+    def hang() -> Well:
+        gate.wait()
+        return Well("at last")
+
+    def fail() -> Well:
+        raise RuntimeError(SECRET)
+
+    def work() -> Well:
+        return Well("Bot with Authorization: Bot abcdefghijklmnopqrstuvwxyz")
+
+    hung, broken, well = look({"hangs": hang, "breaks": fail, "works": work}, within=0.3)
+    gate.set()
+    assert (hung.ok, hung.detail) == (False, "no answer within 0.3 s")
+    assert (broken.ok, broken.detail) == (False, "it failed in an unexpected way (RuntimeError)")
+    assert (well.ok, well.detail) == (True, "Bot with Authorization: Bot ***")

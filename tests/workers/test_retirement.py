@@ -1,0 +1,58 @@
+"""Operators hear of a model's retirement before it comes."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from workers import retirement
+from workers.providers import Offer
+from workers.providers.sandbox import SandboxProvider
+from workers.settings import SandboxOutcome
+
+ENDS = date(2027, 3, 1)
+
+
+class Ageing(SandboxProvider):
+    """One whose model goes, and which has another that went."""
+
+    offers = (
+        Offer("sandbox", "Sandbox", retires_on=ENDS),
+        Offer("older", "Old Sandbox", retires_on=date(2020, 1, 1)),
+    )
+
+
+def made(kind: type[SandboxProvider]) -> SandboxProvider:
+    return kind(Path("videos"), seconds=0, outcome=SandboxOutcome.COMPLETED)
+
+
+@pytest.mark.parametrize(
+    ("days", "when"),
+    [(60, "in 60 days"), (1, "in 1 day"), (0, "any day now"), (-5, "any day now")],
+)
+def test_a_warning_from_sixty_days_before(days: int, when: str) -> None:
+    found = retirement.warning(made(Ageing), ENDS - timedelta(days=days))
+    assert found == f"sandbox is to be retired on 2027-03-01 or later: {when}."
+
+
+def test_no_warning_earlier_nor_where_no_end_is_announced() -> None:
+    assert retirement.warning(made(Ageing), ENDS - timedelta(days=61)) is None
+    assert retirement.warning(made(SandboxProvider)) is None
+
+
+def test_the_log_is_warned_once_at_the_start() -> None:
+    class Gone(SandboxProvider):
+        offers = (Offer("sandbox", "Sandbox", retires_on=date(2020, 1, 1)),)
+
+    with capture_logs() as lines:
+        retirement.warn(made(SandboxProvider))
+        retirement.warn(made(Gone))
+    [line] = lines
+    assert (line["event"], line["log_level"], line["model"]) == (
+        "model_retires",
+        "warning",
+        "sandbox",
+    )
+    assert "2020-01-01" in line["reason"]
+    assert "VEO_MODEL" in line["remedy"]

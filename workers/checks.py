@@ -1,0 +1,187 @@
+"""Whether all that an installation needs is there: one check for each thing."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import uuid4
+
+from db import probe
+from db.errors import DatabaseError, DatabaseUnavailable
+from db.probe import Probe
+from db.settings import DatabaseSettings, SettingsError, read
+from workers import broker, discord, providers, retirement, storage
+from workers.chain import BrokerUnavailable
+from workers.discord import DiscordError, Rejected
+from workers.findings import Look, Well, Wrong
+from workers.providers import NotReady
+from workers.settings import DiscordSettings, WorkerSettings
+from workers.storage import Storage, StorageUnavailable
+
+DATABASE_WITHIN: Final = timedelta(seconds=5)
+BROKER_PATIENCE: Final = 3.0
+"""Seconds, to connect and for each answer."""
+SLACK: Final = timedelta(seconds=5)
+"""How far clocks may be apart: signed addresses and tokens hold from one time to another."""
+
+_STORAGE_REMEDIES: Final = {
+    "folder": "Let the user of the workers write to OUTPUT_DIR",
+    "gcs": "Let the service account create, list, read and delete objects in GCS_BUCKET, and sign "
+    "addresses; workers/README.rst names the roles",
+}
+_REACH_DISCORD: Final = "Let this machine reach DISCORD_API_URL"
+
+
+def database() -> Well:
+    """Postgres answers, and is new enough."""
+    try:
+        with Probe(read(DatabaseSettings)).connect(DATABASE_WITHIN) as conn:
+            return Well(f"PostgreSQL {probe.version(conn)}")
+    except DatabaseUnavailable as error:
+        raise Wrong(str(error), "Start Postgres, or correct DATABASE_URL") from None
+    except DatabaseError as error:
+        raise Wrong(str(error), "See db/README.rst for a server that will do") from None
+
+
+def migrations() -> Well:
+    """All are applied."""
+    try:
+        with Probe(read(DatabaseSettings)).connect(DATABASE_WITHIN) as conn:
+            pending = probe.pending_migrations(conn)
+    except DatabaseError as error:
+        raise Wrong(f"cannot be asked for: {error}", "See to the database first") from None
+    if pending:
+        raise Wrong(f"pending: {', '.join(pending)}", "video-bot db migrate")
+    return Well("all are applied")
+
+
+def redis() -> Well:
+    """It answers, and throws no message away."""
+    read(WorkerSettings)
+    try:
+        server = broker.server(patience=BROKER_PATIENCE)
+    except BrokerUnavailable as error:
+        raise Wrong(str(error), "Start Redis, or correct REDIS_URL") from None
+    if server.eviction != "noeviction":
+        raise Wrong(
+            f"Redis {server.version} throws messages away when it is full: its maxmemory-policy "
+            f"is {server.eviction}",
+            "Set maxmemory-policy to noeviction",
+        )
+    return Well(f"Redis {server.version}, {server.eviction}")
+
+
+def videos() -> Well:
+    """The storage lets a mark be made, found and removed; lists; and links, where it does."""
+    settings = read(WorkerSettings)
+    name = str(settings.video_storage)
+    try:
+        is_exclusive, link = _try_out(storage.load(settings))
+    except StorageUnavailable as error:
+        raise Wrong(str(error), _STORAGE_REMEDIES[name]) from None
+    if not is_exclusive:
+        raise Wrong(
+            f"{name} does not tell the first mark from the second, so a video could be paid twice",
+            "Use a storage that honours conditions (if_generation_match, O_EXCL)",
+        )
+    linked = "" if link is None else ", linked"
+    return Well(f"{name}: a mark was written, found{linked} and removed")
+
+
+def _try_out(found: Storage) -> tuple[bool, str | None]:
+    """Whether of two marks at a place of its own one is made, and a link to there."""
+    request_id = uuid4()
+    prefix = found.prefix_for(request_id)
+    try:
+        marks = [found.create_marker(prefix, uuid4()) for _ in range(2)]
+        found.outputs(prefix)
+        link = found.link(f"{prefix}sample_0.mp4")
+    except StorageUnavailable:
+        with suppress(StorageUnavailable):
+            found.remove(request_id, prefix)
+        raise
+    found.remove(request_id, prefix)
+    return marks == [True, False], link
+
+
+def provider() -> Well:
+    """It can be asked for videos."""
+    try:
+        return Well(providers.load(read(WorkerSettings)).probe())
+    except NotReady as error:
+        raise Wrong(str(error), error.remedy) from None
+
+
+def model() -> Well:
+    """The one that is used where none is asked for stays a while."""
+    used = providers.load(read(WorkerSettings))
+    warning = retirement.warning(used)
+    if warning is None:
+        return Well(f"{used.model} is not to be retired in the next {retirement.NOTICE.days} days")
+    return Well(warning, retirement.REMEDY)
+
+
+def token() -> Well:
+    """Discord knows it. Without one there is no bot, which an installation may want."""
+    settings = read(DiscordSettings)
+    if settings.discord_token is None:
+        return Well("DISCORD_TOKEN is not set, so there is no bot")
+    try:
+        return Well(f"it is that of {discord.name_of(settings)}")
+    except Rejected as error:
+        if error.status != 401:
+            raise Wrong(str(error), _REACH_DISCORD) from None
+        remedy = 'Take the token that the developer portal shows under "Bot"'
+        raise Wrong("Discord does not know this DISCORD_TOKEN", remedy) from None
+    except DiscordError as error:
+        raise Wrong(str(error), _REACH_DISCORD) from None
+
+
+def clock() -> Well:
+    """This machine's agrees with those of the others, as far as they can be asked."""
+    asked: dict[str, Callable[[], datetime]] = {"the database": _time_of_database}
+    if read(DiscordSettings).discord_token is not None:
+        asked["Discord"] = _time_of_discord
+    agreeing = []
+    for who, ask in asked.items():
+        before = datetime.now(UTC)
+        try:
+            theirs = ask()
+        except (SettingsError, DatabaseError, DiscordError):
+            # Another check tells of that.
+            continue
+        took = datetime.now(UTC) - before
+        ahead = before + took / 2 - theirs
+        if abs(ahead) > SLACK + took / 2:
+            how = "ahead of" if ahead > timedelta(0) else "behind"
+            raise Wrong(
+                f"this machine is {abs(ahead).total_seconds():,.0f} s {how} {who}",
+                "Have the clocks set by NTP",
+            )
+        agreeing.append(who)
+    if not agreeing:
+        raise Wrong("nobody tells the time to compare it with", "See to the others first")
+    return Well(f"it agrees with {' and '.join(agreeing)}")
+
+
+def _time_of_database() -> datetime:
+    with Probe(read(DatabaseSettings)).connect(DATABASE_WITHIN) as conn:
+        return probe.now(conn)
+
+
+def _time_of_discord() -> datetime:
+    # It tells whole seconds.
+    return discord.now(read(DiscordSettings)) + timedelta(seconds=0.5)
+
+
+LOOKS: Final[Mapping[str, Look]] = {
+    "database": database,
+    "migrations": migrations,
+    "redis": redis,
+    "storage": videos,
+    "provider": provider,
+    "model": model,
+    "discord": token,
+    "clock": clock,
+}
+"""Everything, by name."""
