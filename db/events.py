@@ -33,6 +33,8 @@ class EventType(StrEnum):
     DELETED = "deleted"
     #: The provider accepted after the request had been given up, or been found by its output.
     ACCEPTED_LATE = "accepted_late"
+    #: The video appeared after the timeout; the data tells how many files, and what it changed.
+    LATE_RESULT = "late_result"
     #: The answer is in its channel; the data tells how, and by what detours.
     DELIVERED = "delivered"
     #: An attempt to deliver came to nothing; the data tells why, and whether it was the last.

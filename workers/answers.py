@@ -59,11 +59,7 @@ def answer(request: Request, video: Video = Video.ATTACHED) -> Message:
     if request.status is Status.COMPLETED:
         lines = [_greeting(request.user_id, "your video is ready."), _quote(request)]
         lines += _whereabouts(request, video)
-        buttons = [
-            _button(_BLUE, "Remix", "remix", request),
-            _button(_GREY, "Again", "again", request),
-            _button(_RED, "Delete", "delete", request),
-        ]
+        buttons = _of_video(request)
     else:
         reason = quoted(request.error_message or "It failed.", REASON_EXCERPT)
         lines = [_greeting(request.user_id, f"your video was not made. {reason}"), _quote(request)]
@@ -71,9 +67,14 @@ def answer(request: Request, video: Video = Video.ATTACHED) -> Message:
             _HELP.get(request.error_code or "", _HELP["provider_error"]).format(id=request.id)
         ]
         buttons = [_button(_BLUE, "Retry", "retry", request)]
-    lines.append(_facts(request))
-    rows = [{"type": 1, "components": buttons}]
-    return _message("\n".join(lines), request.user_id) | {"components": rows}
+    return _with_buttons(request, lines, buttons)
+
+
+def late(request: Request, waited: str, video: Video = Video.ATTACHED) -> Message:
+    """An apology with the video of a request that timed out after so long, ``5 minutes`` say."""
+    text = f"your video took longer than {waited}, but here it is. Sorry for the wait!"
+    lines = [_greeting(request.user_id, text), _quote(request), *_whereabouts(request, video)]
+    return _with_buttons(request, lines, _of_video(request))
 
 
 def refusal(user_id: str, sentence: str) -> Message:
@@ -156,6 +157,20 @@ def _whereabouts(request: Request, video: Video) -> list[str]:
     if address.startswith(("https://", "http://")) and len(address) <= LONGEST_LINK:
         return [f"It {why}: {address}"]
     return [f"It {why}. It is kept; an operator finds it by its number: `{request.id}`"]
+
+
+def _of_video(request: Request) -> list[dict[str, Any]]:
+    return [
+        _button(_BLUE, "Remix", "remix", request),
+        _button(_GREY, "Again", "again", request),
+        _button(_RED, "Delete", "delete", request),
+    ]
+
+
+def _with_buttons(request: Request, lines: list[str], buttons: list[dict[str, Any]]) -> Message:
+    content = "\n".join([*lines, _facts(request)])
+    rows = [{"type": 1, "components": buttons}]
+    return _message(content, request.user_id) | {"components": rows}
 
 
 def _button(style: int, label: str, action: str, request: Request) -> dict[str, Any]:

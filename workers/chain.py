@@ -89,6 +89,17 @@ def deliver(request_id: UUID, *, expires_at: datetime | None = None) -> None:
     _send(app.signature("deliver", args=[str(request_id)], expires=expires_at))
 
 
+def look_for_late(request_ids: Sequence[UUID], *, expires_at: datetime) -> None:
+    """Have one task look for the videos of these requests, which have timed out."""
+    ids = [str(request_id) for request_id in request_ids]
+    _send(app.signature("look_for_late", args=[ids], expires=expires_at))
+
+
+def deliver_late(request_id: UUID, *, expires_at: datetime | None = None) -> None:
+    """Have a video that appeared after the timeout delivered."""
+    _send(app.signature("deliver_late", args=[str(request_id)], expires=expires_at))
+
+
 def announce(ended: Request) -> None:
     """Have the end of a request told, where there is somebody to tell. Never raises.
 

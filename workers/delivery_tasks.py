@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+from db.deliveries import LATE
 from db.errors import DatabaseError
 from workers import chain, delivering
 from workers.app import app
@@ -23,6 +24,13 @@ def deliver(self: RequestTask, request_id: str) -> None:
     with _secrets_kept():
         # The same id when the message comes again because this process has died.
         delivering.deliver(context(), UUID(request_id), UUID(self.request.id))
+
+
+@app.task(bind=True, base=RequestTask, name="deliver_late")
+def deliver_late(self: RequestTask, request_id: str) -> None:
+    """Deliver a video that appeared after the timeout; never two at once."""
+    with _secrets_kept():
+        delivering.deliver(context(), UUID(request_id), UUID(self.request.id), record=LATE)
 
 
 @app.task(

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final
 from uuid import UUID
 
-from db import deliveries, forgetting, leases, removal, replies
+from db import deliveries, forgetting, late_results, leases, removal, replies
 from db.records import Due
 from db.states import Status
 from workers import chain
@@ -29,6 +29,7 @@ def sweep(context: Context) -> None:
     """Send everything that is due on its way."""
     _sweep_requests(context)
     _sweep_deliveries(context)
+    _sweep_late(context)
 
 
 def _sweep_deliveries(context: Context) -> None:
@@ -40,6 +41,19 @@ def _sweep_deliveries(context: Context) -> None:
         replies.forget_expired(conn)
     for request_id in due:
         chain.deliver(request_id, expires_at=expires_at)
+
+
+def _sweep_late(context: Context) -> None:
+    """Videos that missed their time: those to be looked for, and found ones to be delivered."""
+    lease = context.settings.rescue_after
+    expires_at = datetime.now(UTC) + lease
+    with context.database.autocommit() as conn:
+        missing = iter(late_results.take_due(conn, limit=AT_ONCE, lease=lease))
+        found = deliveries.take_due(conn, limit=AT_ONCE, lease=lease, record=deliveries.LATE)
+    while batch := list(islice(missing, BATCH)):
+        chain.look_for_late(batch, expires_at=expires_at)
+    for request_id in found:
+        chain.deliver_late(request_id, expires_at=expires_at)
 
 
 def _sweep_requests(context: Context) -> None:

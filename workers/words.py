@@ -1,6 +1,6 @@
 """Words that both the worker's answers and the bot's mouths need: pure functions."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -58,6 +58,13 @@ def parameters(request: Request) -> str:
         f"{request.duration_seconds} s · {request.aspect_ratio} · {request.resolution} · "
         f"audio {audio}"
     )
+
+
+def figure(time: timedelta) -> str:
+    """``5 minutes``, or ``90 seconds`` where it is no whole number of minutes."""
+    seconds = round(time.total_seconds())
+    number, unit = (seconds // 60, "minute") if seconds % 60 == 0 else (seconds, "second")
+    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 def seconds(milliseconds: float | None) -> str:
