@@ -15,6 +15,7 @@ Json = dict[str, Any]
 EXCERPT: Final = 80
 """Characters of a prompt where there are several."""
 WHOLE: Final = 600
+LATE: Final = "Its video came later."
 
 SIGNS: Final = {
     Status.PENDING: "🕓",
@@ -60,6 +61,7 @@ def video(request: Request) -> Json:
         ("Took", words.seconds(request.duration_ms)),
         ("Archived", when(request.archived_at) if request.archived_at else ""),
         ("Why", request.error_message or ""),
+        ("But", LATE if request.is_late else ""),
     ]
     return {
         "title": f"{SIGNS[request.status]} {request.status}",
@@ -74,7 +76,8 @@ def history(requests: Sequence[Request], *, page: int, filtered_by: str) -> Json
     """A page of somebody's requests."""
     lines = [
         f"{SIGNS[each.status]} {when(each.created_at, 'd')} {quoted(each.prompt, EXCERPT)}\n"
-        f"-# {words.parameters(each)} · `{each.id}`{_links(each)}"
+        f"-# {words.parameters(each)} · `{each.id}`{' · came late' if each.is_late else ''}"
+        f"{_links(each)}"
         for each in requests
     ]
     return {

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Connection, Interval, Uuid, and_, case, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from db import events
+from db import events, replies
 from db.events import EventType
 from db.records import Missing
 from db.states import Status
@@ -120,4 +120,6 @@ def found(conn: Connection, request_id: UUID, gcs_prefix: str, video_urls: Seque
             conn, partial(log.info, "late_result_found", request_id=str(request_id), **told)
         )
     conn.execute(update(video_requests).where(r.id == request_id).values(billed=True, **written))
+    if not request.is_to_be_told:
+        replies.forget(conn, request_id)
     return bool(request.is_to_be_told)
