@@ -66,9 +66,9 @@ def waits(studio: Studio, asked: Asked) -> bool:
         return bool(conn.execute(text(question), {"id": asked.id}).scalar_one())
 
 
-def time_out(studio: Studio, person: Person) -> Asked:
+def time_out(studio: Studio, person: Person, *, has_token: bool = True) -> Asked:
     """A request whose person was told that it took too long."""
-    asked = studio.ask(person)
+    asked = studio.ask(person, has_token=has_token)
     assert studio.wait_until_delivered(asked)["video"] is None
     return asked
 
@@ -128,11 +128,11 @@ def test_the_apology_comes_after_the_first_answer(studio: Studio, ana: Person) -
     assert [message.content.split("\n")[0] for message in ana.pings] == [f"{ana.mention} {SORRY}"]
 
 
-@pytest.mark.parametrize("when", When)
+@pytest.mark.parametrize(("when", "has_token"), [(When.RECEIVED, True), (When.APPLIED, False)])
 def test_a_child_dies_between_the_apology_and_its_record(
-    studio: Studio, ana: Person, when: When
+    studio: Studio, ana: Person, when: When, has_token: bool
 ) -> None:
-    asked = time_out(studio, ana)
+    asked = time_out(studio, ana, has_token=has_token)
     fault = studio.discord.faults.on_upload(when=when)
     appear(studio, asked)
     fault.wait_until_reached()
@@ -140,7 +140,10 @@ def test_a_child_dies_between_the_apology_and_its_record(
         os.kill(child, signal.SIGKILL)
     assert late(studio, asked)["attempts"] == 2
     fault.release()
-    assert len(ana.pings) == 1
+    said = [message.content for message in ana.pings]
+    assert SORRY in said.pop()
+    # Where there was no answer to fill, the first one is a message, too, and another one.
+    assert ["Generation timed out" in each for each in said] == [True] * (not has_token)
     assert len(studio.answers(asked)) == 2
 
 
