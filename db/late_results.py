@@ -7,7 +7,6 @@ caller's connection; the caller owns the transaction. Every time is the database
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -117,7 +116,7 @@ def found(conn: Connection, request_id: UUID, gcs_prefix: str, video_urls: Seque
         told = {"videos": len(video_urls), "billed_after_all": not request.billed}
         events.record(conn, request_id, EventType.LATE_RESULT, told)
         once_it_stands(
-            conn, partial(log.info, "late_result_found", request_id=str(request_id), **told)
+            conn, lambda: log.info("late_result_found", request_id=str(request_id), **told)
         )
     conn.execute(update(video_requests).where(r.id == request_id).values(billed=True, **written))
     if not request.is_to_be_told:
