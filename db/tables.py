@@ -165,6 +165,16 @@ reply_tokens = Table(
 )
 Index("idx_reply_tokens_expires", reply_tokens.c.expires_at)
 
+start_turns = Table(
+    "start_turns",
+    metadata,
+    Column("request_id", Uuid, nullable=False),
+    Column("valid_until", DateTime(timezone=True)),
+    Column("reaches_by", DateTime(timezone=True), nullable=False),
+)
+Index("idx_start_turns_reaches", start_turns.c.reaches_by)
+Index("idx_start_turns_request", start_turns.c.request_id)
+
 user_quotas = Table(
     "user_quotas",
     metadata,

@@ -68,6 +68,7 @@ app.conf.update(
         "finalize": FOLLOWING,
         "deliver": DELIVERING,
         "deliver_refusal": DELIVERING,
+        "tell_places": DELIVERING,
         "sweep": HOUSEKEEPING,
         "cleanup": HOUSEKEEPING,
         "remove_forgotten": HOUSEKEEPING,
