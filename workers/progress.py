@@ -55,7 +55,7 @@ def tell(context: Context, running: Sequence[Told]) -> None:
 
     For requests that the caller has taken up and found running; one that has ended is not told.
     """
-    theirs = {each[0].id: each for each in running if _is_waited_for(each[0])}
+    theirs = {each[0].id: each for each in running if is_waited_for(each[0])}
     _tell(
         context,
         theirs,
@@ -121,7 +121,8 @@ def _edit(
     return True
 
 
-def _is_waited_for(request: Request) -> bool:
+def is_waited_for(request: Request) -> bool:
+    """Whether there is somebody in Discord who waits for it."""
     return is_snowflake(request.channel_id) and not (request.deleted_at or request.forgotten_at)
 
 

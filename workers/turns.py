@@ -16,7 +16,7 @@ from db.records import Request
 from db.states import Status
 from workers import chain
 from workers.context import Context
-from workers.progress import EVERY, tell_places
+from workers.progress import EVERY, is_waited_for, tell_places
 
 SPACING: Final = timedelta(seconds=60)
 """What each request that a user has waiting puts the next one back by, behind those of others."""
@@ -73,7 +73,7 @@ def wait(context: Context, request: Request) -> None:
     with context.database.autocommit() as conn:
         pacing.line_up(conn, request.id)
     # Where nobody else waits, it waits for nothing.
-    if request.id not in give(context):
+    if request.id not in give(context) and is_waited_for(request):
         chain.tell_places([request.id], expires_at=datetime.now(UTC) + EVERY)
 
 

@@ -64,6 +64,13 @@ def sweeps(system: System, in_line: UUID, *, times: int = 2) -> None:
         wait_for_place(system, in_line)
 
 
+def calls_to_come(system: System) -> int:
+    """Of how many the end is not known, so that they may still be made."""
+    with system.database.autocommit() as conn:
+        to_come = text("SELECT count(*) FROM start_turns WHERE reaches_by > now()")
+        return int(conn.execute(to_come).scalar_one())
+
+
 def pass_a_minute(system: System) -> None:
     """As if the calls that were made had been made a minute earlier."""
     with system.database.begin() as conn:
@@ -78,6 +85,8 @@ def test_two_workers_make_no_more_calls_a_minute_than_they_may(system: System) -
     # Whoever waits costs no message.
     system.wait_until_quiet()
     sweeps(system, asked[-1])
+    # The minute began when the provider answered.
+    assert calls_to_come(system) == 0
     assert system.calls() == dict.fromkeys(asked[:2], 1)
     assert places(system, asked) == [None, None, 1, 2, 3]
     assert system.overdue(0) == 0
