@@ -51,10 +51,11 @@ def when(moment: datetime, style: str = "f") -> str:
     return f"<t:{int(moment.timestamp())}:{style}>"
 
 
-def video(request: Request) -> Json:
-    """All that its owner may want to know of a request."""
+def video(request: Request, *, place: int | None = None) -> Json:
+    """All that its owner may want to know of a request, and its place where it waits."""
     fields = [
         ("Asked", when(request.created_at)),
+        ("Place", "" if place is None else words.in_the_queue(place)),
         ("Video", words.parameters(request)),
         ("Cost", "" if request.cost_usd is None else words.dollars(request.cost_usd)),
         ("Waited", words.seconds(request.queueing_ms)),

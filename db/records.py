@@ -159,6 +159,8 @@ class Due:
     status: Status
     is_claimed: bool
     attempts: int
+    #: It waits for its turn, and is not due by time any more.
+    is_in_line: bool = False
 
 
 @dataclass(frozen=True, slots=True)

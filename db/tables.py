@@ -196,6 +196,16 @@ Index(
     postgresql_where=late_results.c.delivery_due_at.is_not(None),
 )
 
+start_turns = Table(
+    "start_turns",
+    metadata,
+    Column("request_id", Uuid, nullable=False),
+    Column("valid_until", DateTime(timezone=True)),
+    Column("reaches_by", DateTime(timezone=True), nullable=False),
+)
+Index("idx_start_turns_reaches", start_turns.c.reaches_by)
+Index("idx_start_turns_request", start_turns.c.request_id)
+
 user_quotas = Table(
     "user_quotas",
     metadata,

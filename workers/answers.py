@@ -14,7 +14,7 @@ from typing import Any, Final
 from db.records import Experience, Request
 from db.states import Status
 from db.validation import is_snowflake
-from workers.words import dollars, parameters, seconds
+from workers.words import dollars, in_the_queue, parameters, seconds
 
 Message = dict[str, Any]
 """Fields of Discord's message object."""
@@ -99,6 +99,11 @@ def progress(status: Status, age: timedelta, experience: Experience | None) -> M
             if passed > experience.most:
                 text += " This one takes longer than most."
     return {"content": text, "allowed_mentions": {"parse": []}}
+
+
+def in_line(place: int) -> Message:
+    """How far a request is that waits for its turn: its place, 1 is the next."""
+    return {"content": f"⏳ Queued: {in_the_queue(place)}.", "allowed_mentions": {"parse": []}}
 
 
 def quoted(text: str, longest: int) -> str:

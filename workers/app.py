@@ -70,6 +70,7 @@ app.conf.update(
         "deliver": DELIVERING,
         "deliver_late": DELIVERING,
         "deliver_refusal": DELIVERING,
+        "tell_places": DELIVERING,
         "sweep": HOUSEKEEPING,
         "cleanup": HOUSEKEEPING,
         "remove_forgotten": HOUSEKEEPING,

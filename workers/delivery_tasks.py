@@ -6,7 +6,7 @@ from uuid import UUID
 
 from db.deliveries import LATE
 from db.errors import DatabaseError
-from workers import chain, delivering
+from workers import chain, delivering, turns
 from workers.app import app
 from workers.chain import BrokerUnavailable
 from workers.context import context
@@ -47,6 +47,13 @@ def deliver_refusal(self: RequestTask, request_id: str) -> None:
     with _secrets_kept():
         new, reply_to = chain.received(headers), chain.received_reply(headers)
         delivering.refuse(context(), new, reply_to, chain.received_refusal(headers))
+
+
+@app.task(base=RequestTask, name="tell_places", autoretry_for=())
+def tell_places(request_ids: list[str]) -> None:
+    """Tell those in line their places; they move on, so it is not told late."""
+    with _secrets_kept():
+        turns.tell(context(), [UUID(text) for text in request_ids])
 
 
 @contextmanager

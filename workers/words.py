@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
+from db.pacing import FARTHEST
 from db.records import Request
 from db.standing import Limit, MonthlyQuota, Period, RateLimit, Scope, Spending
 
@@ -70,6 +71,13 @@ def figure(time: timedelta) -> str:
 def seconds(milliseconds: float | None) -> str:
     """``42.3 s``; nothing where there is nothing to tell."""
     return "" if milliseconds is None else f"{milliseconds / 1000:,.1f} s"
+
+
+def in_the_queue(place: int) -> str:
+    """``number 12 in the queue``; nobody counts how many wait before one who is far back."""
+    if place > FARTHEST:
+        return f"behind more than {FARTHEST:,} others in the queue"
+    return f"number {place:,} in the queue"
 
 
 def whose_and_when(spending: Spending) -> str:

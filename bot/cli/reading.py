@@ -89,17 +89,19 @@ def show(*, request_id: UUID, as_json: bool) -> None:
     """Show everything that is kept of the request with this ID."""
     from bot.cli import tables
     from bot.plain import as_json as json_of
-    from db import history
+    from bot.plain import plain
+    from db import history, pacing
     from db.errors import RequestNotFound
 
     with connected() as conn:
         request = history.by_id(conn, request_id)
+        place = pacing.place(conn, request_id)
     if request is None:
         raise RequestNotFound(request_id)
     if as_json:
-        click.echo(json_of(request))
+        click.echo(json_of(plain(request) | {"place": place}))
     else:
-        tables.console().print(tables.row_table(request))
+        tables.console().print(tables.row_table(request, place=place))
 
 
 @click.command()

@@ -14,7 +14,7 @@ from bot.discord.desk import Desk
 from bot.discord.library import Asked, nextcord
 from bot.discord.pages import Page
 from bot.discord.taking import guild_of, user_of
-from db import history
+from db import history, pacing
 from db.errors import RequestNotFound
 from db.records import Request
 
@@ -44,14 +44,15 @@ def there(conn: Connection, request_id: UUID) -> Request:
 
 async def show_video(desk: Desk, asked: Asked, request_id: UUID) -> None:
     """A request of one's own, with the video where it can be had. The answer is promised."""
-    request = await desk.ask(lambda conn: there(conn, request_id))
+    request, place = await desk.ask(
+        lambda conn: (there(conn, request_id), pacing.place(conn, request_id))
+    )
     if not may_manage(asked, request):
         raise RequestNotFound(request_id)
     file = await desk.look_up(lambda: local_video(request))
     attached = [] if file is None else [nextcord.File(file, f"{request.id}.mp4")]
-    await tell(
-        asked, embeds=[embeds.video(request)], buttons=views.of_video(request), files=attached
-    )
+    shown = embeds.video(request, place=place)
+    await tell(asked, embeds=[shown], buttons=views.of_video(request), files=attached)
 
 
 def local_video(request: Request) -> Path | None:

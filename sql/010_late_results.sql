@@ -67,5 +67,5 @@ CREATE OR REPLACE TRIGGER take_money_again
   EXECUTE FUNCTION take_money_again();
 
 INSERT INTO schema_migrations (name)
-VALUES ('009_late_results')
+VALUES ('010_late_results')
 ON CONFLICT (name) DO NOTHING;
