@@ -51,8 +51,15 @@ def when(moment: datetime, style: str = "f") -> str:
     return f"<t:{int(moment.timestamp())}:{style}>"
 
 
-def video(request: Request, *, place: int | None = None) -> Json:
-    """All that its owner may want to know of a request, and its place where it waits."""
+def video(
+    request: Request, *, place: int | None = None, link: str | None = None, note: str = ""
+) -> Json:
+    """All that its owner may want to know of a request, and its place where it waits.
+
+    With a `link` to its video, which may be too long for a button, and a `note` instead of it.
+    """
+    watch = f"[Watch the video](<{link}>)" if link else note
+    description = quoted(request.prompt, WHOLE)
     fields = [
         ("Asked", when(request.created_at)),
         ("Place", "" if place is None else words.in_the_queue(place)),
@@ -66,7 +73,7 @@ def video(request: Request, *, place: int | None = None) -> Json:
     ]
     return {
         "title": f"{SIGNS[request.status]} {request.status}",
-        "description": quoted(request.prompt, WHOLE),
+        "description": f"{description}\n\n{watch}" if watch else description,
         "color": COLOURS[request.status],
         "fields": [_field(name, value) for name, value in fields if value],
         "footer": {"text": str(request.id)},

@@ -23,10 +23,11 @@ LONG: dict[str, str] = {}
 SDKS = {
     "nextcord": ["bot/"],
     "google": ["workers/providers/", "workers/storage/"],
+    "httpx": ["workers/providers/veo/"],
     "av": ["workers/providers/render.py", "workers/providers/card.py"],
     "PIL": ["workers/providers/render.py", "workers/providers/card.py", "bot/chart.py"],
     "redis": ["workers/embedded.py"],
-    "requests": ["workers/discord.py"],
+    "requests": ["workers/discord.py", "workers/storage/gcs_errors.py"],
     "psycopg2": ["db/"],
     "rich": ["bot/cli/"],
     "click": ["bot/cli/"],

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -22,6 +23,7 @@ from db import engine, slow_queries
 from db.settings import Settings
 from tests.test_documents import DOCUMENTS, ROOT, SETTINGS, doctree, table
 from workers import app, following, retention, schedule, sweeper
+from workers.storage import gcs
 
 LEVELS = {"debug", "info", "warning", "error", "exception"}
 FOREIGN_VARIABLES = {
@@ -31,6 +33,7 @@ FOREIGN_VARIABLES = {
     "POSTGRES_PASSWORD",
     "GRAFANA_PASSWORD",
     "STORAGE_EMULATOR_HOST",
+    "GOOGLE_APPLICATION_CREDENTIALS",
     # What the reader puts in.
     "BACKUP_ID",
     "IDENTITY_PROVIDER",
@@ -308,6 +311,8 @@ def test_figures_are_those_of_the_code() -> None:
         (retention.BATCH, "in batches of {}"),
         (round(retention.REST), "{} times as long as the batch took"),
         (round(retention.SLICE), "after {} s it hands over"),
+        (gcs.LINK_FOR // timedelta(hours=1), "the link works for {} hours"),
+        (round(gcs.PATIENCE), "No wait for it is longer than {} s"),
     ):
         assert words.format(figure) in of_workers, words
     assert "30 3 * * *" in repr(schedule.CLEAN_UP_AT)

@@ -23,8 +23,10 @@ LONGEST: Final = 2000
 """Characters of a message; Discord's own limit."""
 PROMPT_EXCERPT: Final = 280
 REASON_EXCERPT: Final = 400
-LONGEST_LINK: Final = 400
-"""Characters, before what means something to Discord is escaped."""
+SHORT_EXCERPT: Final = 160
+"""Characters, before what means something to Discord is escaped; the short one beside a link."""
+LONGEST_LINK: Final = 1200
+"""Characters; one that is signed has about 900."""
 
 _ISOLATE, _END_OF_ISOLATE, _JOINER = "\u2068", "\u2069", "\u200d"
 _NO_SPACE: Final = "\u200b"
@@ -36,6 +38,10 @@ _BLUE, _GREY, _RED = 1, 2, 4
 _HELP: Final = {
     "filtered": "Other words help most; **Retry** sends the same ones once more.",
     "refused": "Please ask with other words.",
+    "prompt_refused": "Please ask with other words.",
+    "invalid_request": "Please ask with other parameters.",
+    "model_unavailable": "Please choose another model.",
+    "setup": "An operator finds it by its number: {id}",
     "provider_error": "**Retry** asks for it once more.",
     "no_video": "**Retry** asks for it once more.",
     "busy": "**Retry** in some minutes asks for it once more.",
@@ -54,11 +60,14 @@ class Video(Enum):
     ELSEWHERE = auto()
 
 
-def answer(request: Request, video: Video = Video.ATTACHED) -> Message:
-    """The answer to a request that has ended. Its content never exceeds Discord's limit."""
+def answer(request: Request, video: Video = Video.ATTACHED, link: str | None = None) -> Message:
+    """The answer to a request that has ended. Its content never exceeds Discord's limit.
+
+    `link` opens a video that is not attached; None where there is none, or none now.
+    """
     if request.status is Status.COMPLETED:
-        lines = [_greeting(request.user_id, "your video is ready."), _quote(request)]
-        lines += _whereabouts(request, video)
+        lines = [_greeting(request.user_id, "your video is ready."), _quote(request, link)]
+        lines += _whereabouts(request, video, link)
         buttons = _of_video(request)
     else:
         reason = quoted(request.error_message or "It failed.", REASON_EXCERPT)
@@ -70,10 +79,13 @@ def answer(request: Request, video: Video = Video.ATTACHED) -> Message:
     return _with_buttons(request, lines, buttons)
 
 
-def late(request: Request, waited: str, video: Video = Video.ATTACHED) -> Message:
+def late(
+    request: Request, waited: str, video: Video = Video.ATTACHED, link: str | None = None
+) -> Message:
     """An apology with the video of a request that timed out after so long, ``5 minutes`` say."""
     text = f"your video took longer than {waited}, but here it is. Sorry for the wait!"
-    lines = [_greeting(request.user_id, text), _quote(request), *_whereabouts(request, video)]
+    lines = [_greeting(request.user_id, text), _quote(request, link)]
+    lines += _whereabouts(request, video, link)
     return _with_buttons(request, lines, _of_video(request))
 
 
@@ -137,8 +149,8 @@ def _greeting(user_id: str, text: str) -> str:
     return f"{text[0].upper()}{text[1:]}"
 
 
-def _quote(request: Request) -> str:
-    return f"> {quoted(request.prompt, PROMPT_EXCERPT)}"
+def _quote(request: Request, link: str | None = None) -> str:
+    return f"> {quoted(request.prompt, SHORT_EXCERPT if link else PROMPT_EXCERPT)}"
 
 
 def _facts(request: Request) -> str:
@@ -152,16 +164,20 @@ def _facts(request: Request) -> str:
     return f"-# {' · '.join(facts)}"
 
 
-def _whereabouts(request: Request, video: Video) -> list[str]:
+def _whereabouts(request: Request, video: Video, link: str | None) -> list[str]:
     """Where the video is, if it is not attached."""
     if video is Video.ATTACHED:
         return []
     why = "is too large to be attached" if video is Video.TOO_LARGE else "could not be attached"
-    address = next(iter(request.video_urls or ()), "")
+    if link is not None and len(link) <= LONGEST_LINK:
+        return [f"It {why}: [Watch the video](<{link}>)"]
+    number = f"`{request.id}`"
+    if str(next(iter(request.video_urls or ()), "")).startswith("gs://"):
+        return [
+            f"It {why}, and no link to it can be made right now: ask `/video` for {number} later."
+        ]
     # An address on one of our machines is of no use to a user, and none of his business.
-    if address.startswith(("https://", "http://")) and len(address) <= LONGEST_LINK:
-        return [f"It {why}: {address}"]
-    return [f"It {why}. It is kept; an operator finds it by its number: `{request.id}`"]
+    return [f"It {why}. It is kept; an operator finds it by its number: {number}"]
 
 
 def _of_video(request: Request) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ to feel better: an attempt that fails is parked, and the sweeper brings it back.
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -23,7 +24,7 @@ from workers.context import Context
 from workers.discord import DiscordError, File, RateLimited, Unavailable
 from workers.progress import AT_MOST
 from workers.sending import Hopeless, Sending, nonce
-from workers.storage import StorageUnavailable
+from workers.storage import StorageUnavailable, link_to
 from workers.words import figure
 
 log = structlog.get_logger(__name__)
@@ -81,7 +82,7 @@ def refuse(context: Context, new: NewRequest, reply_to: ReplyTo | None, sentence
     Raises DiscordError, unless trying again would be in vain.
     """
     message = answers.refusal(new.user_id, sentence)
-    sending = Sending(context.discord, nonce(new.id), new.channel_id, reply_to, lambda _: message)
+    sending = Sending(context.discord, nonce(new.id), new.channel_id, reply_to, lambda *_: message)
     try:
         sending.send()
     except Hopeless as error:
@@ -92,18 +93,22 @@ def refuse(context: Context, new: NewRequest, reply_to: ReplyTo | None, sentence
 
 def _sending(context: Context, delivery: Delivery, record: Record) -> Sending:
     request = delivery.request
-    if not record.is_late:
-        compose = partial(answers.answer, request)
-        return Sending(
-            context.discord, nonce(request.id), request.channel_id, delivery.reply_to, compose
-        )
-    # Nobody is told of an edit, and this one the person does not wait for any more.
-    return Sending(
+    sending = Sending(
         context.discord,
-        nonce(request.id, is_late=True),
+        nonce(request.id),
         request.channel_id,
-        None,
-        partial(answers.late, request, figure(context.settings.generation_timeout)),
+        delivery.reply_to,
+        partial(answers.answer, request),
+        partial(_link, context, request),
+    )
+    if not record.is_late:
+        return sending
+    # Nobody is told of an edit, and this one the person does not wait for any more.
+    return replace(
+        sending,
+        nonce=nonce(request.id, is_late=True),
+        compose=partial(answers.late, request, figure(context.settings.generation_timeout)),
+        reply_to=None,
         instead=delivery.reply_to,
     )
 
@@ -129,11 +134,21 @@ def _take_video(
 ) -> None:
     """Have the first video sent along, if it fits."""
     for address in videos[:1]:
-        if context.storage.size(address) > ATTACHABLE:
+        size = context.storage.size(address)
+        if size > ATTACHABLE:
             sending.video = Video.TOO_LARGE
             return
         with context.storage.open(address) as video:
-            sending.file = File(f"{request.id}.mp4", video.read(ATTACHABLE))
+            sending.file = File(f"{request.id}.mp4", video.read(size))
+
+
+def _link(context: Context, request: Request) -> str | None:
+    """Where the one who asked can see the video; None where nowhere, or not now."""
+    try:
+        return link_to(context.storage, request.video_urls)
+    except StorageUnavailable as error:
+        log.warning("link_not_made", request_id=str(request.id), reason=str(error))
+        return None
 
 
 def _record_failure(

@@ -85,6 +85,9 @@ def configure(settings: LogSettings, *, level: str | None = None) -> None:
     for library in ("celery", "kombu", "amqp"):
         # Below that they print whole messages, headers and all.
         logging.getLogger(library).setLevel(max(root.level, logging.INFO))
+    for library in ("google", "httpcore", "httpx", "urllib3"):
+        # A line for every call, and below that headers and bodies, tokens and prompts in them.
+        logging.getLogger(library).setLevel(max(root.level, logging.WARNING))
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -43,8 +43,10 @@ class Sending:
     channel_id: str
     #: None where there is no token (any more).
     reply_to: ReplyTo | None
-    #: The message, by what becomes of the video.
-    compose: Callable[[Video], Message]
+    #: The message, by what becomes of the video, and its link where it is not attached.
+    compose: Callable[[Video, str | None], Message]
+    #: Makes such a link, if there is one.
+    make_link: Callable[[], str | None] = lambda: None
     #: An answer to be edited only where the channel takes nothing.
     instead: ReplyTo | None = None
     file: File | None = None
@@ -84,7 +86,8 @@ class Sending:
                 raise NoAnswer("Discord took too long for all of it")
 
     def _send_once(self) -> None:
-        message = self.compose(self.video)
+        link = None if self.video is Video.ATTACHED else self.make_link()
+        message = self.compose(self.video, link)
         if self.settings.discord_token is None:
             # No channel can be written to.
             self.reply_to = self.reply_to or self.instead

@@ -86,8 +86,12 @@ def history(
 @click.argument("request_id", metavar="ID", type=click.UUID)
 @json_option
 def show(*, request_id: UUID, as_json: bool) -> None:
-    """Show everything that is kept of the request with this ID."""
+    """Show everything that is kept of the request with this ID, and a link to its video.
+
+    The link works for a day where the videos are in Cloud Storage. Whoever has it sees the video.
+    """
     from bot.cli import tables
+    from bot.cli.links import link_of
     from bot.plain import as_json as json_of
     from bot.plain import plain
     from db import history, pacing
@@ -98,10 +102,14 @@ def show(*, request_id: UUID, as_json: bool) -> None:
         place = pacing.place(conn, request_id)
     if request is None:
         raise RequestNotFound(request_id)
+    link = link_of(request)
     if as_json:
-        click.echo(json_of(plain(request) | {"place": place}))
-    else:
-        tables.console().print(tables.row_table(request, place=place))
+        click.echo(json_of({**plain(request), "place": place, "link": link}))
+        return
+    tables.console().print(tables.row_table(request, place=place))
+    if link is not None:
+        # In one piece, however narrow the terminal is.
+        click.echo(f"\nThe video can be seen at\n{link}")
 
 
 @click.command()

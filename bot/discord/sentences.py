@@ -23,6 +23,10 @@ CEILING_REACHED: Final = (
     "requests as a day allows wait already. Please try again later."
 )
 
+NO_LINK: Final = (
+    "The video is kept, but no link to it can be made right now. Please try again in a few minutes."
+)
+
 NO_ID: Final = (
     "That is no video's id: it looks like the one at the end of each entry of `/history`."
 )

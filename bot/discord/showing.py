@@ -5,18 +5,22 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
+import structlog
 from sqlalchemy import Connection
 
 from bot import embeds
-from bot.discord import views
+from bot.discord import sentences, views
 from bot.discord.answering import tell
-from bot.discord.desk import Desk
-from bot.discord.library import Asked, nextcord
+from bot.discord.desk import Desk, Unavailable
+from bot.discord.library import Asked, Json, nextcord
 from bot.discord.pages import Page
 from bot.discord.taking import guild_of, user_of
 from db import history, pacing
 from db.errors import RequestNotFound
 from db.records import Request
+from workers.storage import StorageUnavailable, link_to
+
+log = structlog.get_logger(__name__)
 
 LARGEST: Final = 9_500_000
 """Bytes that Discord takes from everybody, with something left for the rest of the message."""
@@ -51,8 +55,18 @@ async def show_video(desk: Desk, asked: Asked, request_id: UUID) -> None:
         raise RequestNotFound(request_id)
     file = await desk.look_up(lambda: local_video(request))
     attached = [] if file is None else [nextcord.File(file, f"{request.id}.mp4")]
-    shown = embeds.video(request, place=place)
+    shown = await _with_link(desk, request, place)
     await tell(asked, embeds=[shown], buttons=views.of_video(request), files=attached)
+
+
+async def _with_link(desk: Desk, request: Request, place: int | None) -> Json:
+    """The request, with a link to its video that works now, or why there is none."""
+    try:
+        link = await desk.look_up(lambda: link_to(desk.storage, request.video_urls))
+    except (StorageUnavailable, Unavailable) as error:
+        log.warning("link_not_made", request_id=str(request.id), reason=str(error))
+        return embeds.video(request, place=place, note=sentences.NO_LINK)
+    return embeds.video(request, place=place, link=link)
 
 
 def local_video(request: Request) -> Path | None:

@@ -20,7 +20,10 @@ from workers.answers import Video
 
 ID = UUID("0b0b0b0b-1111-4222-8333-444444444444")
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
-CODES = ["filtered", "refused", "provider_error", "busy", "timeout", "no_video", "storage", None]
+CODES = [
+    *("filtered", "refused", "prompt_refused", "invalid_request", "model_unavailable", "setup"),
+    *("provider_error", "busy", "timeout", "no_video", "storage", None),
+]
 
 REQUEST = Request(
     id=ID,
@@ -94,9 +97,25 @@ def test_a_video_that_is_not_attached_is_linked_where_a_link_is_of_use() -> None
         in (too_large)
     )
     assert "/srv/" not in too_large
-    public = replace(REQUEST, video_urls=["https://videos.example/0b0b.mp4"])
-    linked = answers.answer(public, Video.ELSEWHERE)["content"]
-    assert "It could not be attached: https://videos.example/0b0b.mp4\n" in linked
+    link = "https://videos.example/0b0b.mp4"
+    linked = answers.answer(REQUEST, Video.ELSEWHERE, link)["content"]
+    assert f"It could not be attached: [Watch the video](<{link}>)\n" in linked
+    endless = answers.answer(REQUEST, Video.ELSEWHERE, link + "x" * 2000)["content"]
+    assert "finds it by its number" in endless
+    kept = replace(REQUEST, video_urls=["gs://videos/0b0b/sample_0.mp4"])
+    later = answers.answer(kept, Video.TOO_LARGE)["content"]
+    assert f"no link to it can be made right now: ask `/video` for `{ID}` later" in later
+    assert "gs://" not in later
+
+
+def test_a_signed_link_fits_beside_any_prompt() -> None:
+    link = "https://storage.example/video.mp4?" + "x" * (answers.LONGEST_LINK - 34)
+    long = replace(REQUEST, prompt="@" * 600, cost_usd=Decimal("9999.99"))
+    message = answers.answer(long, Video.TOO_LARGE, link)
+    enforce(MESSAGE, message)
+    # Nothing had to be cut off.
+    assert f"(<{link}>)" in message["content"]
+    assert message["content"].endswith("$9,999.99")
 
 
 @pytest.mark.parametrize("code", CODES)

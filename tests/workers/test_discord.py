@@ -2,7 +2,10 @@
 
 import socket
 import traceback
+import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -55,6 +58,40 @@ def test_an_edit_replaces_what_was_attached(there: FakeDiscord, asked: Interacti
         assert [each.content for each in asked.attachments] == [content]
     discord.edit_answer(settings(there), to, MESSAGE)
     assert not asked.attachments
+
+
+def test_a_video_on_its_way_is_held_once() -> None:
+    film = bytes(9 << 20)
+    with _swallower() as url:
+        far = DiscordSettings.model_validate({"discord_api_url": url})
+        tracemalloc.start()
+        try:
+            discord.edit_answer(far, REPLY_TO, MESSAGE, File("film.mp4", film))
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert most < len(film) / 3
+
+
+@contextmanager
+def _swallower() -> Iterator[str]:
+    """The address of somebody who reads whatever comes, keeps none of it, and says yes."""
+
+    def swallow() -> None:
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as lines:
+            length = 0
+            while line := lines.readline().strip():
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split()[1])
+            while length > 0:
+                length -= len(lines.read(min(length, 65_536)))
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as thread:
+        swallowing = thread.submit(swallow)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        swallowing.result()
 
 
 def test_the_same_nonce_is_the_same_message(there: FakeDiscord, asked: Interaction) -> None:

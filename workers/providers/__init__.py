@@ -14,7 +14,10 @@ from db.records import NewRequest, Request
 from db.settings import SettingsError
 from workers.settings import WorkerSettings
 
-PROVIDERS: Final = {"sandbox": "workers.providers.sandbox"}
+PROVIDERS: Final = {
+    "sandbox": "workers.providers.sandbox",
+    "veo": "workers.providers.veo.provider",
+}
 """Modules with a function ``make(settings)``; no SDK is imported unless it is chosen."""
 
 

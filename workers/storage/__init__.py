@@ -1,13 +1,17 @@
 """Where videos lie: a small protocol, one module each, loaded by name."""
 
+import re
+from collections.abc import Sequence
 from importlib import import_module
 from typing import BinaryIO, Final, Protocol, cast
 from uuid import UUID
 
 from workers.settings import WorkerSettings
 
-STORAGES: Final = {"folder": "workers.storage.folder"}
+STORAGES: Final = {"folder": "workers.storage.folder", "gcs": "workers.storage.gcs"}
 """Modules with a function ``make(settings)``; none is imported unless it is chosen."""
+
+_PUBLIC: Final = re.compile(r"https?://[^\s<>]+\Z")
 
 
 class StorageUnavailable(Exception):
@@ -40,7 +44,10 @@ class Storage(Protocol):
         """A video, to be read bit by bit, and closed."""
 
     def link(self, address: str) -> str | None:
-        """Where anybody can see a video now, for a while; None where only an operator can."""
+        """Where anybody can see a video now, for a while; None where only an operator can.
+
+        It may be signed: it is shown to who may see the video, and kept and logged nowhere.
+        """
 
     def remove(self, request_id: UUID, prefix: str | None) -> bool:
         """Remove all outputs of a request, and its mark. That nothing is there does no harm.
@@ -49,6 +56,14 @@ class Storage(Protocol):
         :meth:`prefix_for` the id. False: by the row, outputs lie in a storage of another kind,
         and were left. One of this kind that is not the request's own is StorageUnavailable.
         """
+
+
+def link_to(storage: Storage, addresses: Sequence[str] | None) -> str | None:
+    """Where anybody can see the first of a request's videos now. Raises StorageUnavailable."""
+    for address in addresses or ():
+        # What is public already, as the system before this one had it, is its own link.
+        return address if _PUBLIC.match(address) else storage.link(address)
+    return None
 
 
 def load(settings: WorkerSettings) -> Storage:
