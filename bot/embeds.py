@@ -17,6 +17,7 @@ EXCERPT: Final = 80
 WHOLE: Final = 600
 WITHOUT: Final = 500
 """Characters of a negative prompt; a field takes 1024, and each may need a sign before it."""
+LATE: Final = "Its video came later."
 
 SIGNS: Final = {
     Status.PENDING: "🕓",
@@ -52,8 +53,10 @@ def when(moment: datetime, style: str = "f") -> str:
     return f"<t:{int(moment.timestamp())}:{style}>"
 
 
-def video(request: Request, *, link: str | None = None, note: str = "") -> Json:
-    """All that its owner may want to know of a request.
+def video(
+    request: Request, *, place: int | None = None, link: str | None = None, note: str = ""
+) -> Json:
+    """All that its owner may want to know of a request, and its place where it waits.
 
     With a `link` to its video, which may be too long for a button, and a `note` instead of it.
     """
@@ -61,6 +64,7 @@ def video(request: Request, *, link: str | None = None, note: str = "") -> Json:
     description = quoted(request.prompt, WHOLE)
     fields = [
         ("Asked", when(request.created_at)),
+        ("Place", "" if place is None else words.in_the_queue(place)),
         ("Video", words.parameters(request)),
         ("Without", quoted(request.negative_prompt, WITHOUT) if request.negative_prompt else ""),
         ("Cost", "" if request.cost_usd is None else words.dollars(request.cost_usd)),
@@ -68,6 +72,7 @@ def video(request: Request, *, link: str | None = None, note: str = "") -> Json:
         ("Took", words.seconds(request.duration_ms)),
         ("Archived", when(request.archived_at) if request.archived_at else ""),
         ("Why", request.error_message or ""),
+        ("But", LATE if request.is_late else ""),
     ]
     return {
         "title": f"{SIGNS[request.status]} {request.status}",
@@ -82,7 +87,8 @@ def history(requests: Sequence[Request], *, page: int, filtered_by: str) -> Json
     """A page of somebody's requests."""
     lines = [
         f"{SIGNS[each.status]} {when(each.created_at, 'd')} {quoted(each.prompt, EXCERPT)}\n"
-        f"-# {words.parameters(each)} · `{each.id}`{_links(each)}"
+        f"-# {words.parameters(each)} · `{each.id}`{' · came late' if each.is_late else ''}"
+        f"{_links(each)}"
         for each in requests
     ]
     return {

@@ -6,11 +6,20 @@ from decimal import Decimal
 from typing import Final
 
 from db.standing import Standing
-from workers.words import dollars, parameters, refusal, seconds, videos, whose_and_when
+from workers.words import (
+    dollars,
+    in_the_queue,
+    parameters,
+    refusal,
+    seconds,
+    videos,
+    whose_and_when,
+)
 
 __all__ = [
     "dollars",
     "file_size",
+    "in_the_queue",
     "parameters",
     "refusal",
     "seconds",

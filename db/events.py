@@ -33,6 +33,8 @@ class EventType(StrEnum):
     DELETED = "deleted"
     #: The provider accepted after the request had been given up, or been found by its output.
     ACCEPTED_LATE = "accepted_late"
+    #: The video appeared after the timeout; the data tells how many files, and what it changed.
+    LATE_RESULT = "late_result"
     #: The answer is in its channel; the data tells how, and by what detours.
     DELIVERED = "delivered"
     #: An attempt to deliver came to nothing; the data tells why, and whether it was the last.
@@ -90,9 +92,6 @@ def of_user(conn: Connection, user_id: str, *, limit: int = 50) -> list[Event]:
 
 def of_request(conn: Connection, request_id: UUID) -> list[Event]:
     """All events of a request, in the order they happened."""
-    events = (
-        select(video_events)
-        .where(video_events.c.request_id == request_id)
-        .order_by(video_events.c.id)
-    )
-    return [Event(**found) for found in conn.execute(events).mappings()]
+    c = video_events.c
+    found = select(video_events).where(c.request_id == request_id).order_by(c.id)
+    return [Event(**each) for each in conn.execute(found).mappings()]

@@ -8,11 +8,11 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, null, select, text, update
+from sqlalchemy import Connection, delete, exists, func, null, select, text, update
 
 from db.removal import MESSAGES_LAST, Leaving
 from db.states import Status
-from db.tables import video_events, video_requests
+from db.tables import late_results, video_events, video_requests
 
 c = video_requests.c
 
@@ -36,8 +36,22 @@ def leaving(conn: Connection, request_ids: Collection[UUID]) -> list[Leaving]:
     return [Leaving(*row) for row in conn.execute(found)]
 
 
+def over(conn: Connection, request_ids: Collection[UUID]) -> list[UUID]:
+    """Those of the requests for whose videos nobody looks any more: nothing can appear."""
+    late = late_results.c
+    is_awaited = exists().where(late.request_id == c.id, late.look_until > func.now())
+    found = select(c.id).where(c.id.in_(request_ids), ~is_awaited)
+    return list(conn.execute(found).scalars())
+
+
 def keep_empty(conn: Connection, request_ids: Collection[UUID]) -> None:
-    """Note that the outputs of forgotten requests are gone; the row goes after MESSAGES_LAST."""
+    """Note that the outputs of forgotten requests are gone; the row goes after MESSAGES_LAST.
+
+    One that has timed out stays as long as its video is looked for; what appears is removed then,
+    before the row goes.
+    """
+    late = late_results.c
+    until = select(late.look_until).where(late.request_id == c.id).scalar_subquery()
     conn.execute(
         update(video_requests)
         .where(c.id.in_(request_ids), c.forgotten_at.is_not(None), HAS_ENDED)
@@ -45,7 +59,7 @@ def keep_empty(conn: Connection, request_ids: Collection[UUID]) -> None:
             gcs_prefix=null(),
             video_urls=null(),
             operation_name=null(),
-            due_at=c.created_at + MESSAGES_LAST,
+            due_at=func.greatest(c.created_at + MESSAGES_LAST, until),
         )
     )
     conn.execute(delete(video_events).where(video_events.c.request_id.in_(request_ids)))

@@ -117,7 +117,8 @@ def select_open() -> Select[Any]:
             func.count().filter(c.claim.is_not(None)).label("claimed"),
             func.count().filter(overdue).label("overdue"),
             _seconds(func.now() - func.min(c.created_at)).label("oldest"),
-            _seconds(func.now() - func.min(c.due_at)).label("longest_due"),
+            # Those in the queue are due at no time, from which none can be subtracted.
+            _seconds(func.now() - func.min(c.due_at).filter(overdue)).label("longest_due"),
         )
         .where(c.status.in_(NOT_ENDED))
         .group_by(c.status)

@@ -5,18 +5,21 @@ Every time is the database's clock.
 """
 
 from collections.abc import Collection, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Integer,
     Interval,
     Uuid,
     and_,
+    case,
     func,
     literal,
+    literal_column,
     or_,
     select,
     update,
@@ -31,6 +34,8 @@ from db.transitions import guarded_status
 
 c = video_requests.c
 ONGOING: Final = c.status.in_(NOT_ENDED)
+IN_LINE: Final[ColumnElement[datetime]] = literal_column("'infinity'::timestamptz")
+"""When those are due who wait for their turn (:mod:`db.pacing`): nobody needs to look at them."""
 
 
 def claim(conn: Connection, request_id: UUID, claim: UUID, *, lease: timedelta) -> Request | None:
@@ -108,11 +113,14 @@ def park(conn: Connection, delays: Mapping[UUID, timedelta], *, is_progress: boo
     conn.execute(parked.values(due_at=func.now() + waiting.c.delay, **attempts))
 
 
-def take_due(conn: Connection, *, limit: int, lease: timedelta) -> list[Due]:
+def take_due(
+    conn: Connection, *, limit: int, lease: timedelta, is_paced: bool = False
+) -> list[Due]:
     """Up to `limit` requests whose time has come, the longest due first.
 
     Nobody else gets them for the length of `lease`; rows that another sweep holds are passed. It
-    counts as a rescue of what is followed where the last attempt came to nothing.
+    counts as a rescue of what is followed where the last attempt came to nothing. Where starts
+    are paced, those to be started stand in line from here on.
     """
     due = (
         select(c.id)
@@ -122,13 +130,31 @@ def take_due(conn: Connection, *, limit: int, lease: timedelta) -> list[Due]:
         .with_for_update(skip_locked=True)
         .cte("due")
     )
+    due_again = func.now() + lease
     rows = conn.execute(
         update(video_requests)
         .where(c.id == due.c.id)
         .values(
-            due_at=func.now() + lease,
+            due_at=case((_WAITS, IN_LINE), else_=due_again) if is_paced else due_again,
             rescues=c.rescues + and_(_IS_FOLLOWED, c.attempts > 0).cast(Integer),
         )
-        .returning(c.id, c.status, c.claim.is_not(None).label("is_claimed"), c.attempts)
+        .returning(
+            c.id,
+            c.status,
+            c.claim.is_not(None).label("is_claimed"),
+            c.attempts,
+            (c.due_at == IN_LINE).label("is_in_line"),
+        )
     )
-    return [Due(row.id, Status(row.status), row.is_claimed, row.attempts) for row in rows]
+    return [Due(row.id, Status(row.status), *row[2:]) for row in rows]
+
+
+#: What was deleted is to be ended, and waits for nothing.
+_WAITS: Final = and_(c.status == Status.PENDING, c.claim.is_(None), c.deleted_at.is_(None))
+
+
+def leave_line(conn: Connection) -> None:
+    """Make due whoever stands in line, for starts are paced no more. Nobody does, nearly always."""
+    conn.execute(
+        update(video_requests).where(ONGOING, c.due_at == IN_LINE).values(due_at=func.now())
+    )

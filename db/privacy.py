@@ -13,10 +13,17 @@ from sqlalchemy import Connection, case, delete, func, null, select, update
 
 from db import keeping, quotas, requests
 from db.forgetting import HAS_ENDED, LEASE
-from db.records import Event, Request
+from db.records import Event, LateResult, Request
 from db.standing import Budget, Period, Scope, UserQuota
 from db.states import Status
-from db.tables import budgets, reply_tokens, request_remnants, video_events, video_requests
+from db.tables import (
+    budgets,
+    late_results,
+    reply_tokens,
+    request_remnants,
+    video_events,
+    video_requests,
+)
 
 c = video_requests.c
 
@@ -40,6 +47,8 @@ class Kept:
     requests: Sequence[Request]
     #: Of all these requests, in the order they happened.
     events: Sequence[Event]
+    #: Videos that missed their time, those among them that are still looked for.
+    late_results: Sequence[LateResult]
     remnants: Sequence[Remnant]
     #: What an administrator has set for the user.
     quota: UserQuota | None
@@ -67,6 +76,13 @@ def export(conn: Connection, user_id: str) -> Kept:
         .where(*is_theirs)
         .order_by(video_events.c.id)
     ).mappings()
+    late = late_results.c
+    came_late = conn.execute(
+        select(late.request_id, late.look_until, late.found_at, late.delivered_at)
+        .join(video_requests, c.id == late.request_id)
+        .where(*is_theirs)
+        .order_by(c.created_at, c.id)
+    )
     left = request_remnants.c
     remnants = conn.execute(
         select(left.guild_id, left.created_at, left.cost_usd)
@@ -84,6 +100,7 @@ def export(conn: Connection, user_id: str) -> Kept:
         exported_at=conn.execute(select(func.now())).scalar_one(),
         requests=[requests.as_request(found) for found in rows],
         events=[Event(**found) for found in happened],
+        late_results=[LateResult(*found) for found in came_late],
         remnants=[Remnant(*found) for found in remnants],
         quota=quotas.get(conn, user_id),
         budgets=[

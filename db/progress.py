@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, and_, func, literal, or_, select, update
 
+from db.leases import IN_LINE
 from db.records import Experience, ReplyTo
 from db.requests import NOT_ENDED
 from db.states import Status
@@ -30,8 +31,9 @@ def begin_telling(
 ) -> dict[UUID, ReplyTo]:
     """Those of the requests whose progress is to be told now, with their tokens.
 
-    That is when the status has changed since the last time, or when one is being made and `every`
-    has passed. Who tells has `at_most` to do it in. Of those that have ended nothing is told.
+    That is when the status has changed since the last time, or when one is being made or stands
+    in line and `every` has passed. Who tells has `at_most` to do it in, and no edit overtakes
+    another. Of those that have ended nothing is told.
     """
     begun = (
         update(reply_tokens)
@@ -41,9 +43,13 @@ def begin_telling(
             guarded_status.in_(NOT_ENDED),
             ~c.closed,
             c.expires_at > func.now(),
+            or_(c.telling_until.is_(None), c.telling_until <= func.now()),
             or_(
                 c.told.is_distinct_from(r.status),
-                and_(c.told == Status.GENERATING, c.told_at <= func.now() - every),
+                and_(
+                    or_(c.told == Status.GENERATING, r.due_at == IN_LINE),
+                    c.told_at <= func.now() - every,
+                ),
             ),
         )
         .values(told=r.status, told_at=func.now(), telling_until=func.now() + at_most)
@@ -57,6 +63,32 @@ def end_telling(conn: Connection, request_ids: Collection[UUID]) -> None:
     conn.execute(
         update(reply_tokens).where(c.request_id.in_(request_ids)).values(telling_until=None)
     )
+
+
+def in_front(conn: Connection, *, first: int, every: timedelta) -> list[UUID]:
+    """Of the `first` that stand in line, those who were told nothing for so long."""
+    front = (
+        select(r.id)
+        .where(
+            r.status == literal(Status.PENDING.value, literal_execute=True),
+            r.claim.is_(None),
+            r.due_at == IN_LINE,
+        )
+        .order_by(r.fair_at)
+        .limit(first)
+        .subquery("front")
+    )
+    found = (
+        select(front.c.id)
+        .join(reply_tokens, c.request_id == front.c.id)
+        .where(
+            ~c.closed,
+            c.expires_at > func.now(),
+            or_(c.told_at.is_(None), c.told_at <= func.now() - every),
+        )
+        .execution_options(query="in_front")
+    )
+    return list(conn.execute(found).scalars())
 
 
 def experience(conn: Connection, model: str | None, duration_seconds: int) -> Experience | None:

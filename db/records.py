@@ -141,6 +141,11 @@ class Request:
         )
 
     @property
+    def is_late(self) -> bool:
+        """Whether its video appeared after the timeout; the status says only that it timed out."""
+        return self.status is Status.TIMEOUT and bool(self.video_urls)
+
+    @property
     def queueing_ms(self) -> int | None:
         """Milliseconds from creation to start (RT5); None before the start."""
         if self.started_at is None:
@@ -167,6 +172,8 @@ class Due:
     status: Status
     is_claimed: bool
     attempts: int
+    #: It waits for its turn, and is not due by time any more.
+    is_in_line: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +189,32 @@ class Delivery:
     """The right to deliver the answer to a request, which has ended."""
 
     request: Request
+    #: This one included.
+    attempts: int
     #: None where there is no token (any more): the channel is left to write to.
     reply_to: ReplyTo | None
     #: Until then an edit that tells of progress may be under way.
     not_before: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A request that has timed out, as far as it takes to look for its video."""
+
+    id: UUID
+    gcs_prefix: str | None
+    #: Looks, this one included.
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class LateResult:
+    """A video that missed its time: looked for, or found, and then delivered by itself."""
+
+    request_id: UUID
+    look_until: datetime
+    found_at: datetime | None
+    delivered_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

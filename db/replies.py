@@ -8,11 +8,11 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, func, update
+from sqlalchemy import Connection, delete, exists, func, or_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.records import ReplyTo
-from db.tables import reply_tokens
+from db.tables import late_results, reply_tokens
 
 TOKEN_LIFE: Final = timedelta(minutes=15)
 NEVER: Final = timedelta(0)
@@ -57,6 +57,16 @@ def close(conn: Connection, request_id: UUID) -> tuple[ReplyTo | None, timedelta
 def forget(conn: Connection, request_id: UUID) -> None:
     """The token is of no use any more."""
     conn.execute(delete(reply_tokens).where(c.request_id == request_id))
+
+
+def forget_unless_late(conn: Connection, request_id: UUID) -> None:
+    """The token is of no use any more, unless the video may still come, or waits to be sent."""
+    late = late_results.c
+    is_awaited = exists().where(
+        late.request_id == request_id,
+        or_(late.look_until > func.now(), late.delivery_due_at.is_not(None)),
+    )
+    conn.execute(delete(reply_tokens).where(c.request_id == request_id, ~is_awaited))
 
 
 def forget_expired(conn: Connection) -> None:

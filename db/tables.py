@@ -165,6 +165,47 @@ reply_tokens = Table(
 )
 Index("idx_reply_tokens_expires", reply_tokens.c.expires_at)
 
+late_results = Table(
+    "late_results",
+    metadata,
+    Column(
+        "request_id",
+        Uuid,
+        ForeignKey("video_requests.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("due_at", DateTime(timezone=True), server_default=func.now()),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("look_until", DateTime(timezone=True), nullable=False),
+    Column("found_at", DateTime(timezone=True)),
+    Column("delivery_due_at", DateTime(timezone=True)),
+    Column("delivery_claim", Uuid),
+    Column("delivery_attempts", Integer, nullable=False, server_default=text("0")),
+    Column("delivered_at", DateTime(timezone=True)),
+    CheckConstraint("(due_at IS NULL) = (found_at IS NOT NULL)"),
+    CheckConstraint("found_at IS NOT NULL OR num_nonnulls(delivery_due_at, delivered_at) = 0"),
+)
+Index(
+    "idx_late_results_due",
+    late_results.c.due_at,
+    postgresql_where=late_results.c.due_at.is_not(None),
+)
+Index(
+    "idx_late_results_delivery_due",
+    late_results.c.delivery_due_at,
+    postgresql_where=late_results.c.delivery_due_at.is_not(None),
+)
+
+start_turns = Table(
+    "start_turns",
+    metadata,
+    Column("request_id", Uuid, nullable=False),
+    Column("valid_until", DateTime(timezone=True)),
+    Column("reaches_by", DateTime(timezone=True), nullable=False),
+)
+Index("idx_start_turns_reaches", start_turns.c.reaches_by)
+Index("idx_start_turns_request", start_turns.c.request_id)
+
 user_quotas = Table(
     "user_quotas",
     metadata,

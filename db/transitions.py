@@ -23,7 +23,7 @@ from sqlalchemy.sql import ColumnElement
 
 from db.events import EventType
 from db.states import Status, source_of
-from db.tables import video_events, video_requests
+from db.tables import late_results, video_events, video_requests
 
 c = video_requests.c
 
@@ -35,6 +35,11 @@ guarded_status = c.status.concat("")
 #: There is somebody to deliver to in a channel of Discord's, and nobody on a command line.
 IS_SNOWFLAKE: Final = c.channel_id.regexp_match("^[0-9]{1,20}$")
 DELIVERY_GRACE: Final = timedelta(seconds=10)
+LOOK_FOR: Final = timedelta(days=1)
+"""How long after it was asked for a video that missed its time is looked for. Nothing is removed
+by retention before."""
+LOOK_AT_LEAST: Final = timedelta(hours=1)
+"""The same after the timeout, for what had waited long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,16 @@ def transition(
         )
         .cte("events")
     )
-    return Transition(source, target, select(moved).add_cte(events))
+    also = [events]
+    if target is Status.TIMEOUT:
+        # It may have been paid for, and may still appear: this end has it looked for.
+        until = func.greatest(moved.c.created_at + LOOK_FOR, func.now() + LOOK_AT_LEAST)
+        also.append(
+            insert(late_results)
+            .from_select(["request_id", "look_until"], select(moved.c.id, until))
+            .cte("awaited")
+        )
+    return Transition(source, target, select(moved).add_cte(*also))
 
 
 def ending(target: Status, **changes: Any) -> Transition:

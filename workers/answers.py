@@ -14,7 +14,7 @@ from typing import Any, Final
 from db.records import Experience, Request
 from db.states import Status
 from db.validation import is_snowflake
-from workers.words import dollars, parameters, seconds
+from workers.words import dollars, in_the_queue, parameters, seconds
 
 Message = dict[str, Any]
 """Fields of Discord's message object."""
@@ -69,11 +69,7 @@ def answer(request: Request, video: Video = Video.ATTACHED, link: str | None = N
     if request.status is Status.COMPLETED:
         lines = [_greeting(request.user_id, "your video is ready."), _quote(request, link)]
         lines += _whereabouts(request, video, link)
-        buttons = [
-            _button(_BLUE, "Remix", "remix", request),
-            _button(_GREY, "Again", "again", request),
-            _button(_RED, "Delete", "delete", request),
-        ]
+        buttons = _of_video(request)
     else:
         reason = quoted(request.error_message or "It failed.", REASON_EXCERPT)
         lines = [_greeting(request.user_id, f"your video was not made. {reason}"), _quote(request)]
@@ -81,9 +77,17 @@ def answer(request: Request, video: Video = Video.ATTACHED, link: str | None = N
             _HELP.get(request.error_code or "", _HELP["provider_error"]).format(id=request.id)
         ]
         buttons = [_button(_BLUE, "Retry", "retry", request)]
-    lines.append(_facts(request))
-    rows = [{"type": 1, "components": buttons}]
-    return _message("\n".join(lines), request.user_id) | {"components": rows}
+    return _with_buttons(request, lines, buttons)
+
+
+def late(
+    request: Request, waited: str, video: Video = Video.ATTACHED, link: str | None = None
+) -> Message:
+    """An apology with the video of a request that timed out after so long, ``5 minutes`` say."""
+    text = f"your video took longer than {waited}, but here it is. Sorry for the wait!"
+    lines = [_greeting(request.user_id, text), _quote(request, link)]
+    lines += _whereabouts(request, video, link)
+    return _with_buttons(request, lines, _of_video(request))
 
 
 def refusal(user_id: str, sentence: str) -> Message:
@@ -108,6 +112,11 @@ def progress(status: Status, age: timedelta, experience: Experience | None) -> M
             if passed > experience.most:
                 text += " This one takes longer than most."
     return {"content": text, "allowed_mentions": {"parse": []}}
+
+
+def in_line(place: int) -> Message:
+    """How far a request is that waits for its turn: its place, 1 is the next."""
+    return {"content": f"⏳ Queued: {in_the_queue(place)}.", "allowed_mentions": {"parse": []}}
 
 
 def quoted(text: str, longest: int) -> str:
@@ -172,6 +181,20 @@ def _whereabouts(request: Request, video: Video, link: str | None) -> list[str]:
         ]
     # An address on one of our machines is of no use to a user, and none of his business.
     return [f"It {why}. It is kept; an operator finds it by its number: {number}"]
+
+
+def _of_video(request: Request) -> list[dict[str, Any]]:
+    return [
+        _button(_BLUE, "Remix", "remix", request),
+        _button(_GREY, "Again", "again", request),
+        _button(_RED, "Delete", "delete", request),
+    ]
+
+
+def _with_buttons(request: Request, lines: list[str], buttons: list[dict[str, Any]]) -> Message:
+    content = "\n".join([*lines, _facts(request)])
+    rows = [{"type": 1, "components": buttons}]
+    return _message(content, request.user_id) | {"components": rows}
 
 
 def _button(style: int, label: str, action: str, request: Request) -> dict[str, Any]:

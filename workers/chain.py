@@ -29,6 +29,7 @@ __all__ = [
     "poll_together",
     "refuse",
     "resume",
+    "tell_places",
 ]
 
 log = structlog.get_logger(__name__)
@@ -87,6 +88,23 @@ def poll_together(request_ids: Sequence[UUID], *, expires_at: datetime) -> None:
 def deliver(request_id: UUID, *, expires_at: datetime | None = None) -> None:
     """Have the answer to a request that has ended delivered."""
     _send(app.signature("deliver", args=[str(request_id)], expires=expires_at))
+
+
+def look_for_late(request_ids: Sequence[UUID], *, expires_at: datetime) -> None:
+    """Have one task look for the videos of these requests, which have timed out."""
+    ids = [str(request_id) for request_id in request_ids]
+    _send(app.signature("look_for_late", args=[ids], expires=expires_at))
+
+
+def deliver_late(request_id: UUID, *, expires_at: datetime | None = None) -> None:
+    """Have a video that appeared after the timeout delivered."""
+    _send(app.signature("deliver_late", args=[str(request_id)], expires=expires_at))
+
+
+def tell_places(request_ids: Sequence[UUID], *, expires_at: datetime) -> None:
+    """Have one task tell those who wait for these requests their places in line."""
+    ids = [str(request_id) for request_id in request_ids]
+    _send(app.signature("tell_places", args=[ids], expires=expires_at))
 
 
 def announce(ended: Request) -> None:

@@ -1,10 +1,12 @@
-"""Delivery: the one answer to a request that has ended (DESIGN, 8).
+"""Delivery: the one answer to a request that has ended, and an apology for what came late.
 
-A leased claim, a send that may repeat, and its record. Nothing here waits for Discord to feel
-better: an attempt that fails is parked, and the sweeper brings it back.
+A leased claim, a send that may repeat, and its record (DESIGN, 8). Nothing here waits for Discord
+to feel better: an attempt that fails is parked, and the sweeper brings it back.
 """
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -13,6 +15,7 @@ from uuid import UUID
 import structlog
 
 from db import deliveries
+from db.deliveries import ANSWER, Record
 from db.records import Delivery, NewRequest, ReplyTo, Request
 from workers import answers
 from workers.answers import Video
@@ -20,8 +23,9 @@ from workers.app import TASK_TIME_LIMIT
 from workers.context import Context
 from workers.discord import DiscordError, File, RateLimited, Unavailable
 from workers.progress import AT_MOST
-from workers.sending import Hopeless, Sending
+from workers.sending import Hopeless, Sending, nonce
 from workers.storage import StorageUnavailable, link_to
+from workers.words import figure
 
 log = structlog.get_logger(__name__)
 
@@ -36,41 +40,38 @@ STORAGE_ATTEMPTS: Final = 4
 """Attempts for which a storage that does not answer is waited for."""
 
 
-def deliver(context: Context, request_id: UUID, claim: UUID) -> None:
+def deliver(context: Context, request_id: UUID, claim: UUID, *, record: Record = ANSWER) -> None:
     """Deliver the answer to a request, unless somebody else does, did, or nobody shall.
 
-    `claim` is the caller's own, and the same when its message comes again.
+    With the record of a late video it is that one, in a message of its own. `claim` is the
+    caller's own, and the same when its message comes again.
     """
     with context.database.begin() as conn:
-        delivery = deliveries.claim(conn, request_id, claim, lease=LEASE)
+        delivery = deliveries.claim(conn, request_id, claim, lease=LEASE, record=record)
         if delivery is None:
             return
         if delivery.request.deleted_at or delivery.request.forgotten_at:
-            deliveries.drop(conn, request_id, claim)
+            deliveries.drop(conn, request_id, claim, record=record)
             log.info("delivery_dropped", request_id=str(request_id))
             return
-    request = delivery.request
-    sending = Sending(
-        context.discord,
-        request_id,
-        request.channel_id,
-        delivery.reply_to,
-        partial(answers.answer, request),
-        partial(_link, context, request),
-    )
+    sending = _sending(context, delivery, record)
+    # Of what timed out the first answer says just that, whatever was found since.
+    is_to_go = record.is_late or not delivery.request.is_late
+    videos = (delivery.request.video_urls or ()) if is_to_go else ()
     try:
-        _send(context, delivery, sending)
+        _send(context, delivery, sending, videos)
     except DiscordError as error:
-        _record_failure(context, request, claim, error, sending.detours)
+        _record_failure(context, delivery, claim, error, sending.detours, record)
         return
-    told = {
+    told: dict[str, Any] = {
         "how": sending.how,
-        "video": sending.video.name.lower() if request.video_urls else None,
-        "attempts": request.delivery_attempts,
+        "video": sending.video.name.lower() if videos else None,
+        "attempts": delivery.attempts,
         "detours": sending.detours,
+        **_mark(record),
     }
     with context.database.begin() as conn:
-        is_first = deliveries.delivered(conn, request_id, told)
+        is_first = deliveries.delivered(conn, request_id, told, record=record)
     if is_first:
         log.info("request_delivered", request_id=str(request_id), **told)
 
@@ -81,7 +82,7 @@ def refuse(context: Context, new: NewRequest, reply_to: ReplyTo | None, sentence
     Raises DiscordError, unless trying again would be in vain.
     """
     message = answers.refusal(new.user_id, sentence)
-    sending = Sending(context.discord, new.id, new.channel_id, reply_to, lambda *_: message)
+    sending = Sending(context.discord, nonce(new.id), new.channel_id, reply_to, lambda *_: message)
     try:
         sending.send()
     except Hopeless as error:
@@ -90,25 +91,49 @@ def refuse(context: Context, new: NewRequest, reply_to: ReplyTo | None, sentence
     log.info("refusal_delivered", request_id=str(new.id), how=sending.how, detours=sending.detours)
 
 
-def _send(context: Context, delivery: Delivery, sending: Sending) -> None:
-    if delivery.request.delivery_attempts > MOST_ATTEMPTS:
+def _sending(context: Context, delivery: Delivery, record: Record) -> Sending:
+    request = delivery.request
+    sending = Sending(
+        context.discord,
+        nonce(request.id),
+        request.channel_id,
+        delivery.reply_to,
+        partial(answers.answer, request),
+        partial(_link, context, request),
+    )
+    if not record.is_late:
+        return sending
+    # Nobody is told of an edit, and this one the person does not wait for any more.
+    return replace(
+        sending,
+        nonce=nonce(request.id, is_late=True),
+        compose=partial(answers.late, request, figure(context.settings.generation_timeout)),
+        reply_to=None,
+        instead=delivery.reply_to,
+    )
+
+
+def _send(context: Context, delivery: Delivery, sending: Sending, videos: Sequence[str]) -> None:
+    if delivery.attempts > MOST_ATTEMPTS:
         raise Hopeless(f"{MOST_ATTEMPTS} attempts came to nothing")
     # An edit that tells of progress may be under way, and must not come after the answer.
     time.sleep(min(delivery.not_before, AT_MOST).total_seconds())
     try:
-        _take_video(context, delivery.request, sending)
+        _take_video(context, delivery.request, sending, videos)
     except StorageUnavailable as error:
         reason = f"The storage does not give the video: {error}"
-        if delivery.request.delivery_attempts < STORAGE_ATTEMPTS:
+        if delivery.attempts < STORAGE_ATTEMPTS:
             raise Unavailable(reason) from None
         sending.video = Video.ELSEWHERE
         sending.detours.append(reason)
     sending.send()
 
 
-def _take_video(context: Context, request: Request, sending: Sending) -> None:
+def _take_video(
+    context: Context, request: Request, sending: Sending, videos: Sequence[str]
+) -> None:
     """Have the first video sent along, if it fits."""
-    for address in (request.video_urls or ())[:1]:
+    for address in videos[:1]:
         size = context.storage.size(address)
         if size > ATTACHABLE:
             sending.video = Video.TOO_LARGE
@@ -127,22 +152,34 @@ def _link(context: Context, request: Request) -> str | None:
 
 
 def _record_failure(
-    context: Context, request: Request, claim: UUID, error: DiscordError, detours: list[str]
+    context: Context,
+    delivery: Delivery,
+    claim: UUID,
+    error: DiscordError,
+    detours: list[str],
+    record: Record,
 ) -> None:
+    request_id = delivery.request.id
     told: dict[str, Any] = {
         "reason": str(error),
-        "attempts": request.delivery_attempts,
+        "attempts": delivery.attempts,
         "detours": detours,
+        **_mark(record),
     }
     with context.database.begin() as conn:
         if isinstance(error, Hopeless):
-            deliveries.give_up(conn, request.id, claim, told)
-            log.error("delivery_given_up", request_id=str(request.id), **told)
+            deliveries.give_up(conn, request_id, claim, told, record=record)
+            log.error("delivery_given_up", request_id=str(request_id), **told)
             return
-        delay = _delay(error, request.delivery_attempts)
-        deliveries.park(conn, request.id, claim, due_in=delay, told=told)
+        delay = _delay(error, delivery.attempts)
+        deliveries.park(conn, request_id, claim, due_in=delay, told=told, record=record)
         wait = round(delay.total_seconds(), 1)
-        log.warning("delivery_parked", request_id=str(request.id), next_try_seconds=wait, **told)
+        log.warning("delivery_parked", request_id=str(request_id), next_try_seconds=wait, **told)
+
+
+def _mark(record: Record) -> dict[str, Any]:
+    """What an event and a line of the log say besides of the second delivery of a request."""
+    return {"late": True} if record.is_late else {}
 
 
 def _delay(error: DiscordError, attempts: int) -> timedelta:

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+from db.deliveries import LATE
 from db.errors import DatabaseError
-from workers import chain, delivering
+from workers import chain, delivering, turns
 from workers.app import app
 from workers.chain import BrokerUnavailable
 from workers.context import context
@@ -25,6 +26,13 @@ def deliver(self: RequestTask, request_id: str) -> None:
         delivering.deliver(context(), UUID(request_id), UUID(self.request.id))
 
 
+@app.task(bind=True, base=RequestTask, name="deliver_late")
+def deliver_late(self: RequestTask, request_id: str) -> None:
+    """Deliver a video that appeared after the timeout; never two at once."""
+    with _secrets_kept():
+        delivering.deliver(context(), UUID(request_id), UUID(self.request.id), record=LATE)
+
+
 @app.task(
     bind=True,
     base=RequestTask,
@@ -39,6 +47,13 @@ def deliver_refusal(self: RequestTask, request_id: str) -> None:
     with _secrets_kept():
         new, reply_to = chain.received(headers), chain.received_reply(headers)
         delivering.refuse(context(), new, reply_to, chain.received_refusal(headers))
+
+
+@app.task(base=RequestTask, name="tell_places", autoretry_for=())
+def tell_places(request_ids: list[str]) -> None:
+    """Tell those in line their places; they move on, so it is not told late."""
+    with _secrets_kept():
+        turns.tell(context(), [UUID(text) for text in request_ids])
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from workers.context import Context
 from workers.providers import Answer, Done, Failed, PollFailed, Running
 from workers.starting import MAX_ATTEMPTS, Step, backoff
 from workers.storage import StorageUnavailable
+from workers.words import figure
 
 log = structlog.get_logger(__name__)
 
@@ -132,9 +133,7 @@ def finalize(context: Context, request_id: UUID) -> Step:
 
 def timeout_message(timeout: timedelta) -> str:
     """RT4's sentence, with the configured figure."""
-    seconds = round(timeout.total_seconds())
-    figure, unit = (seconds // 60, "minute") if seconds % 60 == 0 else (seconds, "second")
-    return f"Generation timed out after {figure} {unit}{'' if figure == 1 else 's'}"
+    return f"Generation timed out after {figure(timeout)}"
 
 
 def _examine(context: Context, request: Request, age: timedelta, ask_until: float) -> _Finding:

@@ -1,9 +1,9 @@
 """Forgetting a user: requests, events and outputs (RE1).
 
 What the user has asked for is emptied in one transaction, and gone from every read. Then go the
-outputs, and last the rows: those that messages may still come for wait an hour, empty; those that
-are being made wait until they have ended. The sweeper sees to both, and to what was left by a
-process that died in the middle.
+outputs, and last the rows: those that messages may still come for wait an hour, empty, and those
+that videos may still come for a day; those that are being made wait until they have ended. The
+sweeper sees to all of them, and to what was left by a process that died in the middle.
 """
 
 from collections.abc import Sequence
@@ -70,6 +70,6 @@ def remove(database: Database, storage: Storage, request_ids: Sequence[UUID]) ->
     if not gone:
         return 0
     with database.begin() as conn:
-        removed = removal.remove(conn, gone, before=None)
+        removed = removal.remove(conn, forgetting.over(conn, gone), before=None)
         forgetting.keep_empty(conn, gone)
     return removed

@@ -1,16 +1,18 @@
 """Honest progress, told by who has a request in hand and finds it waiting (DC2; DESIGN, 8).
 
-That is a poll, or a start that was not taken. An edit that cannot be made is not made: nothing
-depends on it, and nobody waits for it long. None can come after the answer: whoever delivers that
-has closed the answer to progress before, and waits for an edit that is under way.
+That is a poll, or a start that was not taken; and who waits in line is told the place. An edit
+that cannot be made is not made: nothing depends on it, and nobody waits for it long. None can come
+after the answer: whoever delivers that has closed the answer to progress before, and waits for an
+edit that is under way.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVarTuple
+from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection
@@ -20,6 +22,7 @@ from db.errors import DatabaseError
 from db.records import Experience, ReplyTo, Request
 from db.validation import is_snowflake
 from workers import answers, discord
+from workers.answers import Message
 from workers.context import Context
 from workers.discord import DiscordError, NoAnswer, RateLimited, Unavailable
 
@@ -42,6 +45,7 @@ REMEMBER: Final = 60.0
 _silent_until = [0.0]
 _experience: dict[tuple[str | None, int], tuple[float, Experience | None]] = {}
 
+Facts = TypeVarTuple("Facts")
 Told = tuple[Request, timedelta]
 """A request, and the time since its start or claim."""
 
@@ -51,32 +55,44 @@ def tell(context: Context, running: Sequence[Told]) -> None:
 
     For requests that the caller has taken up and found running; one that has ended is not told.
     """
-    theirs = [each for each in running if _is_waited_for(each[0])]
-    if not theirs or time.monotonic() < _silent_until[0]:
+    theirs = {each[0].id: each for each in running if is_waited_for(each[0])}
+    _tell(
+        context,
+        theirs,
+        lambda conn, request, age: answers.progress(request.status, age, _recent(conn, request)),
+    )
+
+
+def tell_places(context: Context, places: Mapping[UUID, int]) -> None:
+    """Tell those who wait for these requests their places in line. Never raises."""
+    theirs = {request_id: (place,) for request_id, place in places.items()}
+    _tell(context, theirs, lambda _, place: answers.in_line(place))
+
+
+def _tell(
+    context: Context,
+    facts: Mapping[UUID, tuple[*Facts]],
+    compose: Callable[[Connection, *Facts], Message],
+) -> None:
+    """Tell of each request what `compose` makes of its facts, where it is time to."""
+    if not facts or time.monotonic() < _silent_until[0]:
         return
     try:
-        _tell(context, theirs)
+        with context.database.autocommit() as conn:
+            wanted = telling.begin_telling(conn, facts.keys(), every=EVERY, at_most=AT_MOST)
+            edits = [
+                (request_id, compose(conn, *facts[request_id]), reply_to)
+                for request_id, reply_to in wanted.items()
+            ]
+        if edits:
+            _edit_all(context, edits)
     except DatabaseError as error:
         log.debug("progress_not_told", reason=str(error))
     except Exception as error:  # noqa: BLE001 -- whatever it is, the request goes on
         log.debug("progress_not_told", reason=type(error).__name__)
 
 
-def _is_waited_for(request: Request) -> bool:
-    return is_snowflake(request.channel_id) and not (request.deleted_at or request.forgotten_at)
-
-
-def _tell(context: Context, running: Sequence[Told]) -> None:
-    with context.database.autocommit() as conn:
-        ids = [request.id for request, _ in running]
-        wanted = telling.begin_telling(conn, ids, every=EVERY, at_most=AT_MOST)
-        if not wanted:
-            return
-        edits = [
-            (request, age, wanted[request.id], _recent(conn, request))
-            for request, age in running
-            if request.id in wanted
-        ]
+def _edit_all(context: Context, edits: Sequence[tuple[UUID, Message, ReplyTo]]) -> None:
     until = time.monotonic() + TELL_FOR
     with ThreadPoolExecutor(max_workers=min(THREADS, len(edits))) as threads:
         answered = threads.map(
@@ -84,31 +100,30 @@ def _tell(context: Context, running: Sequence[Told]) -> None:
             edits,
             [copy_context() for _ in edits],
         )
-        over = [edit[0].id for edit, is_over in zip(edits, answered, strict=True) if is_over]
+        over = [edit[0] for edit, is_over in zip(edits, answered, strict=True) if is_over]
     with context.database.autocommit() as conn:
         telling.end_telling(conn, over)
 
 
 def _edit(
-    context: Context,
-    request: Request,
-    age: timedelta,
-    reply_to: ReplyTo,
-    experience: Experience | None,
-    until: float,
+    context: Context, request_id: UUID, message: Message, reply_to: ReplyTo, until: float
 ) -> bool:
     """Make one edit; whether it is certain that it will not be made later. Runs in a thread."""
     if time.monotonic() > until:
         return True
-    message = answers.progress(request.status, age, experience)
     try:
         discord.edit_answer(context.discord, reply_to, message, patience=PATIENCE)
     except DiscordError as error:
-        log.debug("progress_not_told", request_id=str(request.id), reason=str(error))
+        log.debug("progress_not_told", request_id=str(request_id), reason=str(error))
         if isinstance(error, Unavailable) or (isinstance(error, RateLimited) and error.is_global):
             _silent_until[0] = time.monotonic() + SILENCE
         return not isinstance(error, NoAnswer)
     return True
+
+
+def is_waited_for(request: Request) -> bool:
+    """Whether there is somebody in Discord who waits for it."""
+    return is_snowflake(request.channel_id) and not (request.deleted_at or request.forgotten_at)
 
 
 def _recent(conn: Connection, request: Request) -> Experience | None:

@@ -24,7 +24,7 @@ from db.records import NewRequest, ReplyTo, Request
 from db.standing import Admission
 from db.states import Status
 from db.validation import validate
-from workers import chain, progress
+from workers import chain, progress, turns
 from workers.context import Context
 from workers.providers import NotTaken, Refused
 from workers.storage import StorageUnavailable
@@ -69,7 +69,8 @@ def admit(context: Context, new: NewRequest, *, reply_to: ReplyTo | None = None)
             priced,
             daily_limit=context.settings.daily_limit,
             monthly_quota=context.settings.monthly_quota,
-            lease=context.settings.rescue_after,
+            # Where starts are paced, it may be its turn at once.
+            lease=timedelta(0) if turns.are_paced(context) else context.settings.rescue_after,
         )
         if answer.is_allowed and reply_to is not None:
             replies.keep(conn, new.id, reply_to)
@@ -79,9 +80,8 @@ def admit(context: Context, new: NewRequest, *, reply_to: ReplyTo | None = None)
 def start(context: Context, request_id: UUID) -> Step:
     """``pending → generating``, by at most one paid call whatever dies and whenever."""
     claim = uuid4()
-    with context.database.autocommit() as conn:
-        lease = context.provider.call_time + context.settings.rescue_after
-        request = leases.claim(conn, request_id, claim, lease=lease)
+    call_until = time.monotonic() + turns.CALL_WITHIN.total_seconds()
+    request = turns.claim(context, request_id, claim)
     if request is None:
         return _not_claimed(context, request_id)
     if request.attempts > MAX_ATTEMPTS:
@@ -100,6 +100,8 @@ def start(context: Context, request_id: UUID) -> Step:
     except StorageUnavailable as error:
         # A marker that was left all the same stays: it may be another's, who did make the call.
         return _park(context, request, claim, reason=str(error))
+    if turns.are_paced(context) and time.monotonic() > call_until:
+        return _not_taken(context, request, claim, prefix, reason="its turn was over")
     return _call(context, request, claim, prefix)
 
 
@@ -118,8 +120,10 @@ def _call(context: Context, request: Request, claim: UUID, prefix: str) -> Step:
         operation_name = context.provider.start(request, prefix)
     except Refused as error:
         log.warning("start_refused", request_id=str(request.id), code=error.code, reason=str(error))
+        turns.over(context, request.id)
         return _refuse(context, request, claim, code=error.code, message=error.message)
     except NotTaken as error:
+        turns.over(context, request.id)
         return _not_taken(context, request, claim, prefix, reason=str(error))
     except Exception as error:  # noqa: BLE001 -- whatever it is, the call may have been taken
         log.error(
@@ -128,7 +132,9 @@ def _call(context: Context, request: Request, claim: UUID, prefix: str) -> Step:
             reason=f"{type(error).__name__}: {error}",
         )
         return Step.STOPPED
-    return _accepted(context, request, claim, prefix, operation_name)
+    step = _accepted(context, request, claim, prefix, operation_name)
+    turns.over(context, request.id)
+    return step
 
 
 def _accepted(
@@ -229,12 +235,13 @@ def _insist(write: Callable[[], Step], **facts: str) -> Step:
 
 
 def _not_claimed(context: Context, request_id: UUID) -> Step:
-    """Nothing to claim: this came again, somebody else was there before, or it was deleted."""
+    """Nothing to claim: it came again, is somebody else's, was deleted, or it is not its turn."""
     with context.database.begin() as conn:
         request = requests.get(conn, request_id)
         if request is None:
             raise RequestNotFound(request_id)
-        keeping.cancel(conn, request, is_counted=context.settings.failed_requests_count)
+        left = keeping.cancel(conn, request, is_counted=context.settings.failed_requests_count)
+    turns.wait(context, left)
     return Step.DONE if request.status is Status.GENERATING else Step.STOPPED
 
 

@@ -11,10 +11,10 @@ from itertools import islice
 from typing import Final
 from uuid import UUID
 
-from db import deliveries, forgetting, leases, removal, replies
+from db import deliveries, forgetting, late_results, leases, removal, replies
 from db.records import Due
 from db.states import Status
-from workers import chain
+from workers import chain, turns
 from workers.context import Context
 
 AT_ONCE: Final = 1000
@@ -28,7 +28,19 @@ SUSPECT_AFTER: Final = 3
 def sweep(context: Context) -> None:
     """Send everything that is due on its way."""
     _sweep_requests(context)
+    _give_turns(context)
     _sweep_deliveries(context)
+    _sweep_late(context)
+
+
+def _give_turns(context: Context) -> None:
+    """Start those whose turn it is. Where nobody has to wait any more, all who did are due."""
+    if turns.are_paced(context):
+        turns.give(context)
+        turns.move_up(context)
+    else:
+        with context.database.autocommit() as conn:
+            leases.leave_line(conn)
 
 
 def _sweep_deliveries(context: Context) -> None:
@@ -42,15 +54,30 @@ def _sweep_deliveries(context: Context) -> None:
         chain.deliver(request_id, expires_at=expires_at)
 
 
+def _sweep_late(context: Context) -> None:
+    """Videos that missed their time: those to be looked for, and found ones to be delivered."""
+    lease = context.settings.rescue_after
+    expires_at = datetime.now(UTC) + lease
+    with context.database.autocommit() as conn:
+        missing = iter(late_results.take_due(conn, limit=AT_ONCE, lease=lease))
+        found = deliveries.take_due(conn, limit=AT_ONCE, lease=lease, record=deliveries.LATE)
+    while batch := list(islice(missing, BATCH)):
+        chain.look_for_late(batch, expires_at=expires_at)
+    for request_id in found:
+        chain.deliver_late(request_id, expires_at=expires_at)
+
+
 def _sweep_requests(context: Context) -> None:
     lease = context.settings.rescue_after
     while True:
         # Before the rows are taken: no message outlives the lease that it belongs to.
         expires_at = datetime.now(UTC) + lease
         with context.database.autocommit() as conn:
-            due = leases.take_due(conn, limit=AT_ONCE, lease=lease)
+            due = leases.take_due(
+                conn, limit=AT_ONCE, lease=lease, is_paced=turns.are_paced(context)
+            )
         for row in due:
-            if _is_to_be_started(row):
+            if _is_to_be_started(row) and not row.is_in_line:
                 chain.resume(row.id, at="start_generation", expires_at=expires_at)
         for batch in _batches([row for row in due if not _is_to_be_started(row)]):
             chain.poll_together(batch, expires_at=expires_at)

@@ -18,6 +18,7 @@ from db.validation import InvalidRequest
 from workers import (
     chain,
     following,
+    late,
     privacy,
     retention,
     starting,
@@ -101,6 +102,12 @@ def poll_operations(request_ids: list[str]) -> None:
     expires_at = datetime.now(UTC) + context().settings.rescue_after
     for request_id in following.follow(context(), [UUID(text) for text in request_ids]):
         chain.resume(request_id, at="finalize", expires_at=expires_at)
+
+
+@app.task(base=RequestTask, name="look_for_late")
+def look_for_late(request_ids: list[str]) -> None:
+    """Look once for the videos of many requests that have timed out."""
+    late.look(context(), [UUID(text) for text in request_ids])
 
 
 @app.task(base=RequestTask, name="sweep", acks_late=False, send_events=False, autoretry_for=())

@@ -1,9 +1,10 @@
 """Words that both the worker's answers and the bot's mouths need: pure functions."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
+from db.pacing import FARTHEST
 from db.records import Request
 from db.standing import Limit, MonthlyQuota, Period, RateLimit, Scope, Spending
 
@@ -67,9 +68,23 @@ def parameters(request: Request) -> str:
     return " · ".join(told)
 
 
+def figure(time: timedelta) -> str:
+    """``5 minutes``, or ``90 seconds`` where it is no whole number of minutes."""
+    seconds = round(time.total_seconds())
+    number, unit = (seconds // 60, "minute") if seconds % 60 == 0 else (seconds, "second")
+    return f"{number} {unit}{'' if number == 1 else 's'}"
+
+
 def seconds(milliseconds: float | None) -> str:
     """``42.3 s``; nothing where there is nothing to tell."""
     return "" if milliseconds is None else f"{milliseconds / 1000:,.1f} s"
+
+
+def in_the_queue(place: int) -> str:
+    """``number 12 in the queue``; nobody counts how many wait before one who is far back."""
+    if place > FARTHEST:
+        return f"behind more than {FARTHEST:,} others in the queue"
+    return f"number {place:,} in the queue"
 
 
 def whose_and_when(spending: Spending) -> str:

@@ -98,18 +98,19 @@ def show(*, request_id: UUID, as_json: bool) -> None:
     from bot.cli.links import link_of
     from bot.plain import as_json as json_of
     from bot.plain import plain
-    from db import history
+    from db import history, pacing
     from db.errors import RequestNotFound
 
     with connected() as conn:
         request = history.by_id(conn, request_id)
+        place = pacing.place(conn, request_id)
     if request is None:
         raise RequestNotFound(request_id)
     link = link_of(request)
     if as_json:
-        click.echo(json_of({**plain(request), "link": link}))
+        click.echo(json_of({**plain(request), "place": place, "link": link}))
         return
-    tables.console().print(tables.row_table(request))
+    tables.console().print(tables.row_table(request, place=place))
     if link is not None:
         # In one piece, however narrow the terminal is.
         click.echo(f"\nThe video can be seen at\n{link}")

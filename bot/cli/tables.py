@@ -87,10 +87,13 @@ def requests_table(requests: Iterable[Request], columns: Mapping[str, Column]) -
     return table
 
 
-def row_table(request: Request) -> Table:
-    """Every column of the request's row that holds something."""
+def row_table(request: Request, *, place: int | None = None) -> Table:
+    """Every column of the request's row that holds something, and its place where it waits."""
     values = {field.name: getattr(request, field.name) for field in fields(request)}
-    return facts_table({name: _words(value) for name, value in values.items() if value is not None})
+    facts = {name: _words(value) for name, value in values.items() if value is not None}
+    if place is not None:
+        facts["place"] = words.in_the_queue(place)
+    return facts_table(facts)
 
 
 def events_table(request: Request, events: Iterable[Event]) -> Table:

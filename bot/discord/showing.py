@@ -15,7 +15,7 @@ from bot.discord.desk import Desk, Unavailable
 from bot.discord.library import Asked, Json, nextcord
 from bot.discord.pages import Page
 from bot.discord.taking import guild_of, user_of
-from db import history
+from db import history, pacing
 from db.errors import RequestNotFound
 from db.records import Request
 from workers.storage import StorageUnavailable, link_to
@@ -48,23 +48,25 @@ def there(conn: Connection, request_id: UUID) -> Request:
 
 async def show_video(desk: Desk, asked: Asked, request_id: UUID) -> None:
     """A request of one's own, with the video where it can be had. The answer is promised."""
-    request = await desk.ask(lambda conn: there(conn, request_id))
+    request, place = await desk.ask(
+        lambda conn: (there(conn, request_id), pacing.place(conn, request_id))
+    )
     if not may_manage(asked, request):
         raise RequestNotFound(request_id)
     file = await desk.look_up(lambda: local_video(request))
     attached = [] if file is None else [nextcord.File(file, f"{request.id}.mp4")]
-    shown = await _with_link(desk, request)
+    shown = await _with_link(desk, request, place)
     await tell(asked, embeds=[shown], buttons=views.of_video(request), files=attached)
 
 
-async def _with_link(desk: Desk, request: Request) -> Json:
+async def _with_link(desk: Desk, request: Request, place: int | None) -> Json:
     """The request, with a link to its video that works now, or why there is none."""
     try:
         link = await desk.look_up(lambda: link_to(desk.storage, request.video_urls))
     except (StorageUnavailable, Unavailable) as error:
         log.warning("link_not_made", request_id=str(request.id), reason=str(error))
-        return embeds.video(request, note=sentences.NO_LINK)
-    return embeds.video(request, link=link)
+        return embeds.video(request, place=place, note=sentences.NO_LINK)
+    return embeds.video(request, place=place, link=link)
 
 
 def local_video(request: Request) -> Path | None:

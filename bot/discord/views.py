@@ -21,7 +21,7 @@ def _button(
 def of_video(request: Request) -> nextcord.ui.View:
     """What can be done with a request of one's own."""
     view = nextcord.ui.View()
-    if request.status is Status.COMPLETED:
+    if request.status is Status.COMPLETED or request.is_late:
         view.add_item(_button("Remix", f"video:remix:{request.id}", Style.primary))
         view.add_item(_button("Again", f"video:again:{request.id}"))
     elif request.status.has_ended:

@@ -19,7 +19,7 @@ from bot import words
 from bot.cli import reading, stats
 from bot.cli.commands import cli
 from bot.plain import as_json, plain
-from db import events, history, statistics
+from db import events, history, pacing, statistics
 from db.engine import ANSWER_TIMEOUT, Database
 from db.records import Request
 from db.settings import DatabaseSettings
@@ -28,7 +28,7 @@ from db.tables import video_requests
 from tests.bot.running import run
 from tests.conftest import MakeDatabase
 from tests.db.histories import Made, made_at
-from tests.db.rows import in_state
+from tests.db.rows import admitted, in_state, make_due
 
 Run = Callable[..., click.testing.Result]
 
@@ -202,9 +202,23 @@ def test_show_tells_what_is_kept(video_bot: Run, address: str) -> None:
     assert fact(found, "cost_usd") == "0.4000"
     assert fact(found, "created_at") == str(request.created_at)
     assert "gcs_prefix" not in found.stdout
-    # It lies on an operator's machine alone.
-    told = {**plain(request), "link": None}
-    assert parsed(video_bot("show", str(UUID(int=3)), "--json")) == told
+    # It waits for nothing, and lies on an operator's machine alone.
+    told = parsed(video_bot("show", str(UUID(int=3)), "--json"))
+    assert told == {**plain(request), "place": None, "link": None}
+
+
+def test_show_tells_the_place_of_what_waits_for_its_turn(
+    video_bot: Run, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    waiting = [admitted(database, user_id=user) for user in ("alice", "bob")]
+    make_due(database, *waiting)
+    with database.begin() as conn:
+        for request_id in waiting:
+            pacing.line_up(conn, request_id)
+    found = video_bot("show", str(waiting[1]))
+    assert fact(found, "place") == "number 2 in the queue"
+    assert parsed(video_bot("show", str(waiting[1]), "--json"))["place"] == 2
 
 
 def test_events_are_told_in_order(

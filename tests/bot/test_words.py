@@ -77,3 +77,15 @@ def test_since() -> None:
 )
 def test_file_size(size: int, said: str) -> None:
     assert words.file_size(size) == said
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (1, "number 1 in the queue"),
+        (1000, "number 1,000 in the queue"),
+        (1001, "behind more than 1,000 others in the queue"),
+    ],
+)
+def test_a_place_is_told_as_far_as_it_is_counted(place: int, said: str) -> None:
+    assert words.in_the_queue(place) == said

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from db import gauges, leases, requests
+from db import gauges, leases, pacing, requests
 from db.engine import Database
 from db.gauges import Latencies
 from db.states import Status
@@ -67,6 +67,17 @@ def test_a_request_counts_for_as_long_as_its_window(database: Database) -> None:
     assert found.of_last_hour[Status.COMPLETED] == 1
     assert found.of_last_day[Status.COMPLETED] == 3
     assert found.spent_usd == 3
+
+
+def test_who_waits_for_a_turn_is_not_overdue(database: Database) -> None:
+    waiting = admitted(database)
+    make_due(database, waiting)
+    assert opened(database).overdue == 1
+    with database.begin() as conn:
+        pacing.line_up(conn, waiting)
+    found = opened(database)
+    assert (found.by_status[Status.PENDING], found.in_flight) == (1, 0)
+    assert (found.overdue, found.longest_overdue) == (0, 0)
 
 
 def test_money_given_back_is_not_spent_and_that_of_rows_that_are_gone_is(

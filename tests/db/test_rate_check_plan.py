@@ -89,6 +89,12 @@ def crowd(make_database: MakeDatabase, template: str) -> Iterator[Database]:
 
 def plan(conn: Connection, run: Callable[[Connection], object]) -> Plan:
     """The plan of the one statement that `run` executes. What it writes is undone."""
+    (found,) = plans(conn, run)
+    return found
+
+
+def plans(conn: Connection, run: Callable[[Connection], object]) -> list[Plan]:
+    """The plans of the statements that `run` executes, each without the effect of the others."""
     executed: list[tuple[str, Any]] = []
 
     def note(_conn: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
@@ -99,9 +105,14 @@ def plan(conn: Connection, run: Callable[[Connection], object]) -> Plan:
     run(conn)
     undone.rollback()
     event.remove(conn, "before_cursor_execute", note)
-    ((statement, values),) = [found for found in executed if "SAVEPOINT" not in found[0]]
+    return [_explain(conn, *found) for found in executed if "SAVEPOINT" not in found[0]]
+
+
+def _explain(conn: Connection, statement: str, values: Any) -> Plan:
+    undone = conn.begin_nested()
     explained = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}"
     (answer,) = conn.exec_driver_sql(explained, values).scalar_one()
+    undone.rollback()
     return Plan(answer["Execution Time"], list(_scans(answer["Plan"])))
 
 

@@ -141,6 +141,29 @@ def test_a_failure_says_why_and_what_would_help(code: str | None) -> None:
     enforce(MESSAGE, message)
 
 
+def test_a_late_video_comes_with_an_apology_and_the_buttons_of_any_video() -> None:
+    timed_out = replace(
+        failed("timeout", "Generation timed out after 5 minutes"),
+        status=Status.TIMEOUT,
+        video_urls=REQUEST.video_urls,
+        duration_ms=300_000,
+    )
+    message = answers.late(timed_out, "5 minutes")
+    assert message["content"] == (
+        "<@123456789012345678> your video took longer than 5 minutes, but here it is. "
+        "Sorry for the wait!\n"
+        "> \u2068a red fox\u2069\n"
+        "-# 8 s · 16:9 · 1080p · audio on · $3.20"
+    )
+    assert message["components"] == answers.answer(REQUEST)["components"]
+    assert message["allowed_mentions"] == {"parse": [], "users": ["123456789012345678"]}
+    enforce(MESSAGE, message)
+    elsewhere = answers.late(timed_out, "5 minutes", Video.ELSEWHERE)["content"]
+    assert f"an operator finds it by its number: `{ID}`" in elsewhere
+    # The first answer knows nothing of it, should it come after.
+    assert "your video was not made" in answers.answer(timed_out)["content"]
+
+
 def test_a_user_who_is_none_of_discords_is_not_mentioned() -> None:
     message = answers.answer(replace(REQUEST, user_id="cli"))
     assert message["content"].startswith("Your video is ready.")

@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 import requests
 
+from bot import embeds
 from bot.discord import sentences
-from db import keeping
+from db import keeping, late_results, leases
+from db import requests as moves
 from db.records import Request
 from db.states import Status
 from tests.e2e.bot.conftest import NewStudio
@@ -210,6 +214,30 @@ def test_what_is_deleted_is_in_no_list(bot: Studio, ana: Person) -> None:
     assert "There are none." in texts(ana.slash("history").wait_until_answered())
     shown = ana.slash("video", {"id": str(film.id)}).wait_until_answered()
     assert shown.content == sentences.NO_SUCH_VIDEO
+
+
+def test_ev1_a_video_that_came_late_is_one_like_any_other(bot: Studio, ana: Person) -> None:
+    prefix = bot.system.videos / "late"
+    prefix.mkdir()
+    (prefix / "sample_0.mp4").write_bytes(b"0000ftyp")
+    bot.admit(ana, KITE)
+    [row] = bot.requests_of(ana)
+    with bot.system.database.begin() as conn:
+        leases.claim(conn, row.id, uuid4(), lease=timedelta(hours=1))
+        moves.give_up_search(conn, row.id, message="Generation timed out after 5 minutes")
+        address = (prefix / "sample_0.mp4").as_uri()
+        assert late_results.found(conn, row.id, prefix.as_uri(), [address])
+    shown = ana.slash("history").wait_until_answered()
+    assert "came late" in texts(shown)
+    opened = ana.select(shown, "Open one", str(row.id)).wait_until_answered()
+    assert [each.content for each in opened.attachments] == [b"0000ftyp"]
+    for words in ("timeout", "Generation timed out after 5 minutes", embeds.LATE):
+        assert words in texts(opened)
+    wait_until_said(ana.click(opened, "Again"), "goes into the queue")
+    again = ana.slash("video", {"id": str(row.id)}).wait_until_answered()
+    assert ana.click(again, "Remix").wait_until_answered().callback is Callback.MODAL
+    ana.click(again, "Delete").wait_for_text("It is deleted.")
+    assert bot.system.row(row.id).deleted_at is not None
 
 
 def test_outside_of_servers(bot: Studio, discord: FakeDiscord) -> None:
