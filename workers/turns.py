@@ -18,6 +18,8 @@ from workers import chain
 from workers.context import Context
 from workers.progress import EVERY, is_waited_for, tell_places
 
+SPACING: Final = timedelta(seconds=60)
+"""What each request that a user has waiting puts the next one back by, behind those of others."""
 CALL_WITHIN: Final = timedelta(seconds=20)
 """From taking a turn to the beginning of the call; whoever is later makes none."""
 IN_FRONT: Final = 50
