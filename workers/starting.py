@@ -71,6 +71,7 @@ def admit(context: Context, new: NewRequest, *, reply_to: ReplyTo | None = None)
             monthly_quota=context.settings.monthly_quota,
             # Where starts are paced, it may be its turn at once.
             lease=timedelta(0) if turns.are_paced(context) else context.settings.rescue_after,
+            spacing=turns.SPACING if turns.are_paced(context) else None,
         )
         if answer.is_allowed and reply_to is not None:
             replies.keep(conn, new.id, reply_to)

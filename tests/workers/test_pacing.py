@@ -100,6 +100,14 @@ def test_two_workers_make_no_more_calls_a_minute_than_they_may(system: System) -
     assert "Traceback" not in system.log
 
 
+def test_ones_backlog_does_not_hold_up_anothers_first_request(system: System) -> None:
+    system.start_worker()
+    backlog = [ask(system, user="greedy") for _ in range(PER_MINUTE + 3)]
+    newcomer = ask(system, user="bob")
+    assert places(system, backlog) == [None, None, 1, 3, 4]
+    assert place(system, newcomer) == 2
+
+
 def test_a_worker_that_dies_when_it_is_its_requests_turn(system: System, gates: Gates) -> None:
     system.start_worker()
     with gates.closed(Point.CLAIM, Death.BEFORE) as gate:
