@@ -21,30 +21,39 @@ PROMPT_EXCERPT: Final = 50
 #: In the driver's own words: there is nothing in it that SQLAlchemy could compile, and letting it
 #: look for that costs a twentieth of the admission.
 _ADMIT: Final = """
-    CALL admit_request(
+    CALL admit_in_turn(
       jsonb_populate_record(NULL::video_requests, %(request)s),
       %(daily_limit)s,
       %(monthly_quota)s,
-      %(lease)s
+      %(lease)s,
+      %(spacing)s
     )
     """
 
 
 def admit(
-    conn: Connection, new: NewRequest, *, daily_limit: int, monthly_quota: int, lease: timedelta
+    conn: Connection,
+    new: NewRequest,
+    *,
+    daily_limit: int,
+    monthly_quota: int,
+    lease: timedelta,
+    spacing: timedelta | None = None,
 ) -> Admission:
     """Create the row of `new` with its event, unless a limit or a budget is reached (RL1, RL6).
 
     An id that is known is answered before any limit, and the existing request stands (RT6). The
     two limits are those of users for whom none is set. `lease` is how long the one who admits
-    has, before the sweeper takes the request up. Wants a connection in autocommit, for the
-    procedure takes its locks and its snapshot one after the other.
+    has, before the sweeper takes the request up; `spacing` how far apart the turns of one user's
+    requests are, where starts are paced. Wants a connection in autocommit, for the procedure takes
+    its locks and its snapshot one after the other.
     """
     values = {
         "request": Json(new.as_row()),
         "daily_limit": daily_limit,
         "monthly_quota": monthly_quota,
         "lease": lease,
+        "spacing": spacing,
     }
     answer = conn.exec_driver_sql(_ADMIT, values).one()
     outcome = Outcome(answer.outcome)

@@ -15,24 +15,21 @@ from db.standing import MonthlyQuota, Period, RateLimit, Scope, Spending, Standi
 #: there are. In the driver's own words, for SQLAlchemy's way to them takes half as long as
 #: Postgres' answer.
 _RATE_LIMIT: Final = """
-    SELECT
-      used_of_day,
-      daily_limit,
-      oldest_at,
-      oldest_at + interval '24 hours' AS reset_at
-    FROM user_standing(%(user_id)s, %(daily_limit)s, 0, now())
+    SELECT used, daily_limit, oldest_at, oldest_at + interval '24 hours' AS reset_at
+    FROM rate_limit_of(%(user_id)s, %(daily_limit)s)
     """
 _LIMITS: Final = text(
     """
     SELECT
-      used_of_day,
-      daily_limit,
-      oldest_at,
-      oldest_at + interval '24 hours' AS reset_at,
-      used_of_month,
-      monthly_limit,
+      daily.used,
+      daily.daily_limit,
+      daily.oldest_at,
+      daily.oldest_at + interval '24 hours' AS reset_at,
+      monthly.used AS used_of_month,
+      monthly.monthly_limit,
       video_period_end('month', now()) AS month_end
-    FROM user_standing(:user_id, :daily_limit, :monthly_quota, now())
+    FROM daily_standing(:user_id, :daily_limit, now()) AS daily
+    CROSS JOIN monthly_standing(:user_id, :monthly_quota, now()) AS monthly
     """
 )
 _BUDGETS: Final = text(
@@ -83,4 +80,4 @@ def get_standing(
 
 
 def _rate_limit(row: Row[Any]) -> RateLimit:
-    return RateLimit(row.used_of_day, row.daily_limit, row.oldest_at, row.reset_at)
+    return RateLimit(row.used, row.daily_limit, row.oldest_at, row.reset_at)

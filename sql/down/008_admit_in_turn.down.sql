@@ -1,3 +1,7 @@
+DROP PROCEDURE IF EXISTS admit_in_turn;
+DROP FUNCTION IF EXISTS rate_limit_of;
+DROP FUNCTION IF EXISTS monthly_standing;
+DROP FUNCTION IF EXISTS daily_standing;
 DROP INDEX IF EXISTS idx_video_requests_waiting;
 ALTER TABLE IF EXISTS video_requests
   DROP CONSTRAINT IF EXISTS video_requests_seed_fits,

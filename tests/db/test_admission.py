@@ -91,7 +91,8 @@ def test_rl1_users_do_not_wait_for_each_other(
     with outsider.cursor() as cursor:
         # An admission of alice's that is not over yet.
         cursor.execute(
-            "CALL admit_request(jsonb_populate_record(NULL::video_requests, %s), 5, 100, '1 min')",
+            "CALL admit_in_turn("
+            "jsonb_populate_record(NULL::video_requests, %s), 5, 100, '1 min', NULL)",
             (psycopg2.extras.Json(new_request(user_id="alice").as_row()),),
         )
         with database.autocommit() as conn:

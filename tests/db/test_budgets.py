@@ -285,7 +285,8 @@ def test_rl7_setting_a_budget_waits_for_the_admissions_under_way(
     with outsider.cursor() as cursor:
         # It has found no budget, and is not over yet.
         cursor.execute(
-            "CALL admit_request(jsonb_populate_record(NULL::video_requests, %s), 5, 100, '1 min')",
+            "CALL admit_in_turn("
+            "jsonb_populate_record(NULL::video_requests, %s), 5, 100, '1 min', NULL)",
             (psycopg2.extras.Json(priced(2).as_row()),),
         )
         with database.begin() as conn:

@@ -289,7 +289,7 @@ def test_lg2_what_postgres_refuses_is_told_without_the_statement_and_the_row(
     [
         ("SELECT * FROM video_budgets", 'relation "video_budgets" does not exist'),
         ("SELECT counted FROM video_requests", 'column "counted" does not exist'),
-        ("SELECT user_standing('a', 1, 1, now())", "function user_standing(unknown, integer, "),
+        ("SELECT daily_standing('a', 1, now())", "function daily_standing(unknown, integer, "),
         ("SELECT NULL::video_period", 'type "video_period" does not exist'),
     ],
 )

@@ -77,7 +77,13 @@ def test_rl1_rl6_what_a_user_has_used(
     # Nobody has asked after now.
     made = [each for each in made if each.created_at <= moment]
     gone = [each for each in gone if each.created_at <= moment]
-    question = text("SELECT * FROM user_standing(:user_id, :daily, :monthly, :moment)")
+    question = text(
+        """
+        SELECT daily.used AS used_of_day, daily.oldest_at, monthly.used AS used_of_month
+        FROM daily_standing(:user_id, :daily, :moment) AS daily
+        CROSS JOIN monthly_standing(:user_id, :monthly, :moment) AS monthly
+        """
+    )
     with kept(table, made, zone) as conn:
         keep_remnants(conn, gone)
         for user in USERS:

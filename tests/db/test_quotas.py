@@ -160,8 +160,8 @@ def test_rl6_a_month_is_counted_and_summed_from_edge_to_edge(database: Database,
     ]
     used = text(
         """
-        SELECT used_of_month
-        FROM user_standing('alice', 5, 100, CAST(:moment AS timestamptz))
+        SELECT used
+        FROM monthly_standing('alice', 100, CAST(:moment AS timestamptz))
         """
     )
     spent = text(

@@ -94,7 +94,10 @@ def test_with_a_key_a_link_costs_no_call(cloud: Cloud, film: Film) -> None:
     assert cloud.storage.traffic.count() == cloud.accounts.traffic.count() == 0
 
 
-def test_a_public_link_has_no_signature(cloud: Cloud, film: Film) -> None:
+def test_a_public_link_has_no_signature_and_takes_no_credentials(
+    cloud: Cloud, film: Film, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere.json")
     link = gcs(cloud, is_public=True).link(film.address)
     assert link == f"{cloud.storage.url}/{BUCKET}/{film.request_id}/8123/sample_0.mp4"
     cloud.storage.bucket(BUCKET).is_public = True
@@ -103,8 +106,12 @@ def test_a_public_link_has_no_signature(cloud: Cloud, film: Film) -> None:
     assert requests.get(link, timeout=5).status_code == 403
 
 
-def test_what_lies_elsewhere_has_no_link(cloud: Cloud) -> None:
-    assert gcs(cloud).link("file:///srv/videos/sample_0.mp4") is None
+def test_what_lies_elsewhere_has_no_link_and_cannot_be_read(cloud: Cloud) -> None:
+    elsewhere = "file:///srv/videos/sample_0.mp4"
+    assert gcs(cloud).link(elsewhere) is None
+    for ask in (gcs(cloud).size, gcs(cloud).open):
+        with pytest.raises(StorageUnavailable, match="does not lie in Cloud Storage"):
+            ask(elsewhere)
 
 
 LINK = """
@@ -187,11 +194,15 @@ def test_a_mark_is_made_though_one_answer_is_lost(cloud: Cloud) -> None:
     assert cloud.storage.traffic.count(UPLOAD) == 2
 
 
-def test_every_mark_is_made_only_where_there_is_none(cloud: Cloud) -> None:
+def test_a_mark_is_one_call_that_succeeds_only_where_there_is_none(cloud: Cloud) -> None:
     storage = gcs(cloud)
-    storage.create_marker(storage.prefix_for(uuid4()), uuid4())
-    [upload] = cloud.storage.traffic.calls(UPLOAD)
+    prefix = storage.prefix_for(uuid4())
+    storage.create_marker(prefix, uuid4())
+    storage.outputs(prefix)
+    # And nothing else is asked of anybody.
+    upload, _ = cloud.storage.traffic.calls()
     assert upload.query["ifGenerationMatch"] == "0"
+    assert cloud.accounts.traffic.count() == 1
 
 
 def test_a_list_is_read_to_its_last_page(cloud: Cloud, film: Film) -> None:

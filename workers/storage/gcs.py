@@ -100,10 +100,10 @@ class GcsStorage:
         if not address.startswith(SCHEME):
             return None
         with translated(f"There is no link to {address}", remedy=MAY_SIGN):
-            blob = self._blob(address)
             if self._is_public:
-                return str(blob.public_url)
+                return str(_blob(Client.create_anonymous_client(), address).public_url)
             signs = signing(self._session.credentials, self._patience)
+            blob = self._blob(address)
             return str(
                 blob.generate_signed_url(version="v4", expiration=LINK_FOR, credentials=signs)
             )
@@ -121,10 +121,7 @@ class GcsStorage:
         return is_ours
 
     def _blob(self, address: str) -> Blob:
-        bucket, _, name = address.removeprefix(SCHEME).partition("/")
-        if not address.startswith(SCHEME) or not name:
-            raise StorageUnavailable(f"{address} does not lie in Cloud Storage")
-        return self._client.bucket(bucket).blob(name)
+        return _blob(self._client, address)
 
     def _found(self, address: str) -> Blob:
         """The object, with what is known of it."""
@@ -140,6 +137,14 @@ class GcsStorage:
     def _delete(self, blob: Blob) -> None:
         with suppress(NotFound):
             blob.delete(**self._how)
+
+
+def _blob(client: Client, address: str) -> Blob:
+    """The object of that address, of which nothing is known yet."""
+    bucket, _, name = address.removeprefix(SCHEME).partition("/")
+    if not address.startswith(SCHEME) or not name:
+        raise StorageUnavailable(f"{address} does not lie in Cloud Storage")
+    return client.bucket(bucket).blob(name)
 
 
 class _Object(io.RawIOBase):

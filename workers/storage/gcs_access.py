@@ -17,6 +17,8 @@ SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
 
 def session() -> AuthorizedSession:
     """A session that gets its own tokens, and asks once for each: who calls decides on more."""
+    # Else Cloud Storage's library asks, behind our back, what we have no right to know.
+    os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     try:
         credentials, _ = google.auth.default(scopes=SCOPES)
     except DefaultCredentialsError:
