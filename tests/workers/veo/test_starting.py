@@ -86,6 +86,7 @@ UNKNOWN = {
     "a page of HTML": scripts.says("<html>Sign in</html>", content_type="text/html"),
     "nothing": scripts.says(""),
     "no name": scripts.says({}),
+    "another address": scripts.leads("?again=yes"),
     "a list": scripts.says([{"name": "a"}]),
     "a number for a name": scripts.says({"name": 7}),
     "a name that is none": scripts.says({"name": "operation-7"}),

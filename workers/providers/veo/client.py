@@ -1,7 +1,8 @@
 """The calls to Vertex AI by Google's own library, which is imported at the first of them.
 
-Nothing here retries. The paid call has a connection of its own, for one that was kept open could
-break under it, and nobody would know whether it was taken. Every wait has an end.
+Nothing here retries, and no answer leads to another call. The paid call has a connection of its
+own, for one that was kept open could break under it, and nobody would know whether it was taken.
+Every wait has an end.
 """
 
 from datetime import timedelta
@@ -173,7 +174,11 @@ class Vertex:
                 base_url=self._base_url,
                 api_version="v1",
                 timeout=round(self._timeout / timedelta(milliseconds=1)),
-                client_args={"limits": httpx.Limits(max_keepalive_connections=kept_open)},
+                client_args={
+                    "limits": httpx.Limits(max_keepalive_connections=kept_open),
+                    # Else the paid call is made again wherever an answer leads.
+                    "follow_redirects": False,
+                },
             ),
         )
 
