@@ -235,6 +235,12 @@ def test_wrong_settings_are_named_and_the_rest_is_looked_at(check: Check) -> Non
     assert "discord" not in found.wrong
 
 
+def test_a_model_that_is_retired_is_a_wrong_setting(check: Check, there: Google) -> None:
+    found = check(**{**there.environment, "VEO_MODEL": "veo-3.0-generate-001"})
+    assert (found.status, found.wrong) == (2, ["settings", "provider", "model"])
+    assert "Google retired the model veo-3.0-generate-001" in found.row("settings")[0]
+
+
 def test_what_hangs_is_told_to_hang_and_what_breaks_tells_no_secret() -> None:
     gate = threading.Event()
 
