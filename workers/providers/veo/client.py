@@ -22,7 +22,7 @@ from workers.providers import (
     Refused,
 )
 from workers.providers.veo import failures, filters, operations
-from workers.providers.veo.quoting import quoted
+from workers.quoting import quoted
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workers.providers import Answer, Done, Failed, PollFailed, Running
 from workers.providers.veo import failures, filters
-from workers.providers.veo.quoting import quoted
+from workers.quoting import quoted
 
 if TYPE_CHECKING:
     from google.genai.types import GenerateVideosOperation
