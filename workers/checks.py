@@ -113,11 +113,10 @@ def provider() -> Well:
 
 
 def model() -> Well:
-    """The one that is used where none is asked for stays a while."""
-    used = providers.load(read(WorkerSettings))
-    warning = retirement.warning(used)
+    """Those that may be asked for stay a while."""
+    warning = retirement.warning(providers.load(read(WorkerSettings)))
     if warning is None:
-        return Well(f"{used.model} is not to be retired in the next {retirement.NOTICE.days} days")
+        return Well(f"none is to be retired in the next {retirement.NOTICE.days} days")
     return Well(warning, retirement.REMEDY)
 
 

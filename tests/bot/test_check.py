@@ -208,7 +208,7 @@ def test_google_is_asked_for_all_that_a_video_needs(check: Check, there: Google)
     used = "veo-3.1-fast-generate-001"
     assert found.row("provider")[0] == f"veo: Vertex AI lets this account use {used}"
     # Its retirement is announced: no failure, and something to be done about it.
-    assert f"{used} is to be retired on" in found.row("model")[0]
+    assert re.search(rf"To be retired on .*\b{used}\b", found.row("model")[0])
     assert "VEO_MODEL" in found.row("model")[1]
     assert not [each for each in there.vertex.calls if each.is_start]
 
