@@ -22,6 +22,7 @@ from db.states import Status
 from workers import chain, progress
 from workers.context import Context
 from workers.providers import Answer, Done, Failed, PollFailed, Running
+from workers.quoting import without
 from workers.starting import MAX_ATTEMPTS, Step, backoff
 from workers.storage import StorageUnavailable
 from workers.words import figure
@@ -149,8 +150,10 @@ def _examine(context: Context, request: Request, age: timedelta, ask_until: floa
     except Exception as error:
         # Whatever it is, it is no verdict on this request, and no reason to drop the others.
         is_expected = isinstance(error, PollFailed | StorageUnavailable)
+        # Who is asked by a name alone may tell the prompt (LG2).
+        reason = without(str(error), request.prompt, request.negative_prompt)
         log.warning(
-            "poll_failed", request_id=str(request.id), reason=str(error), exc_info=not is_expected
+            "poll_failed", request_id=str(request.id), reason=reason, exc_info=not is_expected
         )
         finding = _Wait(backoff(request.attempts), is_progress=False)
     if not isinstance(finding, _Wait):
@@ -212,7 +215,8 @@ def _write(
         case _Overdue(), _:
             return requests.time_out(conn, request.id, message=message)
         case Failed(code, said, reason, is_billed), _:
-            log.warning("generation_failed", request_id=str(request.id), code=code, reason=reason)
+            told = without(reason, request.prompt, request.negative_prompt)
+            log.warning("generation_failed", request_id=str(request.id), code=code, reason=told)
             return requests.fail(
                 conn,
                 request.id,

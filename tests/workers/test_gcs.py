@@ -330,6 +330,14 @@ def test_a_bucket_that_does_not_exist_is_named(cloud: Cloud) -> None:
     assert cloud.storage.traffic.count()
 
 
+def test_an_emulator_without_a_scheme_is_told_of(
+    cloud: Cloud, film: Film, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", cloud.storage.url.removeprefix("http://"))
+    with pytest.raises(StorageUnavailable, match=r"STORAGE_EMULATOR_HOST .* begin with http://"):
+        gcs(cloud).outputs(film.prefix)
+
+
 def test_outputs_of_many_requests_are_removed_side_by_side(cloud: Cloud) -> None:
     storage = gcs(cloud)
     leaving = [Leaving(uuid4(), datetime.now(UTC), None) for _ in range(20)]
