@@ -23,11 +23,19 @@ Draw = Callable[[], float]
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of many operations: questions put about one, and seconds from each result to its notice."""
+    """Of many operations: questions put about each, and seconds from each result to its notice."""
 
-    polls: float
+    asked: Sequence[int]
     lags: Sequence[float]
     notices: Sequence[float]
+
+    @property
+    def polls(self) -> float:
+        return fmean(self.asked)
+
+    @property
+    def p95_polls(self) -> float:
+        return quantiles(self.asked, n=20)[-1]
 
     @property
     def lag(self) -> float:
@@ -83,7 +91,7 @@ def follow(by: Schedule, times: Sequence[float]) -> Outcome:
     """Ask about an operation of each of these times until it has ended."""
     asked = [[*ages(by, time)] for time in times]
     return Outcome(
-        fmean(len(each) for each in asked),
+        [len(each) for each in asked],
         [each[-1] - time for each, time in zip(asked, times, strict=True)],
         [each[-1] for each in asked],
     )
