@@ -4,7 +4,7 @@ Seeded: the same seed asks for the same and has the same accidents in the same o
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from random import Random
 from typing import Final
 
@@ -53,7 +53,9 @@ def soak(
         # Some have got somewhere.
         until(lambda: _are_accepted(found, asked[-3:]), what="they are accepted")
         ACCIDENTS[accident](found)
-    until(lambda: _are_answered(found, asked), what="all are answered", within=BOUND)
+    with suppress(AssertionError):
+        # The ledger tells which are not.
+        until(lambda: _are_answered(found, asked), what="all are answered", within=BOUND)
     return draw_up(name, found, asked)
 
 
