@@ -7,7 +7,7 @@ records.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -149,16 +149,22 @@ def _settle(conn: Connection, request_id: UUID, claim: UUID, record: Record) -> 
 
 
 def take_due(
-    conn: Connection, *, limit: int, lease: timedelta, record: Record = ANSWER
+    conn: Connection,
+    *,
+    limit: int,
+    lease: timedelta,
+    due_by: datetime | None = None,
+    record: Record = ANSWER,
 ) -> list[UUID]:
     """Up to `limit` requests whose answers nobody has delivered, the longest due first.
 
     For the length of `lease` no other sweep gets them. Whoever had the right before has lost it.
+    Those that became due after `due_by` are left as they are.
     """
     c = record.table.c
     due = (
         select(record.id.label("id"))
-        .where(c.delivery_due_at <= func.now(), *record.is_open)
+        .where(c.delivery_due_at <= func.least(func.now(), due_by), *record.is_open)
         .order_by(c.delivery_due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)

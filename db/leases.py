@@ -17,11 +17,14 @@ from sqlalchemy import (
     Uuid,
     and_,
     case,
+    false,
     func,
     literal,
     literal_column,
+    not_,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -114,17 +117,23 @@ def park(conn: Connection, delays: Mapping[UUID, timedelta], *, is_progress: boo
 
 
 def take_due(
-    conn: Connection, *, limit: int, lease: timedelta, is_paced: bool = False
+    conn: Connection,
+    *,
+    limit: int,
+    lease: timedelta,
+    is_paced: bool = False,
+    starts_due_by: datetime | None = None,
 ) -> list[Due]:
     """Up to `limit` requests whose time has come, the longest due first.
 
     Nobody else gets them for the length of `lease`; rows that another sweep holds are passed. It
     counts as a rescue of what is followed where the last attempt came to nothing. Where starts
-    are paced, those to be started stand in line from here on.
+    are paced, those to be started stand in line from here on. Those to be started that became due
+    after `starts_due_by` are left as they are.
     """
     due = (
         select(c.id)
-        .where(ONGOING, c.due_at <= func.now())
+        .where(ONGOING, c.due_at <= func.now(), _is_not_sent(is_paced, starts_due_by))
         .order_by(c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -147,6 +156,15 @@ def take_due(
         )
     )
     return [Due(row.id, Status(row.status), *row[2:]) for row in rows]
+
+
+def _is_not_sent(is_paced: bool, starts_due_by: datetime | None) -> ColumnElement[bool]:
+    """Whether no message can still be under way that the request waits for."""
+    if starts_due_by is None:
+        return true()
+    is_to_be_started = and_(c.status == Status.PENDING, c.claim.is_(None))
+    stands_in_line = _WAITS if is_paced else false()
+    return or_(not_(is_to_be_started), c.due_at <= starts_due_by, stands_in_line)
 
 
 #: What was deleted is to be ended, and waits for nothing.

@@ -5,6 +5,7 @@ whose worker dies whole comes back after the visibility timeout, which is also w
 task. Nobody waits for results, so there is no result backend; Redis is the broker and no more.
 """
 
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from celery import Celery, signals
@@ -25,6 +26,9 @@ STARTING: Final = "starting"
 FOLLOWING: Final = "following"
 DELIVERING: Final = "delivering"
 HOUSEKEEPING: Final = "housekeeping"
+
+SENT_AT: Final = "video_sent_at"
+"""The header that tells when a message was sent: links, retries and rescues each anew."""
 
 app = Celery("workers", include=["workers.tasks", "workers.delivery_tasks", "workers.process"])
 
@@ -88,6 +92,11 @@ app.conf.update(
     beat_scheduler="celery.beat:Scheduler",
     timezone="UTC",
 )
+
+
+@signals.before_task_publish.connect
+def _say_when(headers: dict[str, Any], **_: Any) -> None:
+    headers[SENT_AT] = datetime.now(UTC).isoformat()
 
 
 @signals.setup_logging.connect

@@ -36,30 +36,31 @@ def ping(*, patience: float) -> None:
 
     Connecting and every answer may take `patience` seconds each. Raises BrokerUnavailable.
     """
-    with _channel(patience) as channel:
-        channel.client.ping()
+    with channel(patience) as found:
+        found.client.ping()
 
 
 def depth(*, patience: float) -> Depth:
     """Count the messages; otherwise as :func:`ping`."""
     names = [queue.name for queue in app.conf.task_queues]
-    with _channel(patience) as channel, channel.client.pipeline(transaction=True) as pipe:
+    with channel(patience) as found, found.client.pipeline(transaction=True) as pipe:
         for name in names:
             pipe.llen(name)
-        pipe.hlen(channel.unacked_key)
+        pipe.hlen(found.unacked_key)
         *waiting, held = pipe.execute()
     return Depth(dict(zip(names, waiting, strict=True)), held)
 
 
 def server(*, patience: float) -> Server:
     """What it is that answers; otherwise as :func:`ping`."""
-    with _channel(patience) as channel:
-        told = channel.client.info()
+    with channel(patience) as found:
+        told = found.client.info()
     return Server(str(told["redis_version"]), str(told["maxmemory_policy"]))
 
 
 @contextmanager
-def _channel(patience: float) -> Iterator[Any]:
+def channel(patience: float) -> Iterator[Any]:
+    """A channel of a connection of its own, for the block; otherwise as :func:`ping`."""
     timeouts = {"socket_connect_timeout": patience, "socket_timeout": patience}
     connection: Any = app.connection_for_read(transport_options=timeouts)
     with connection:

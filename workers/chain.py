@@ -70,10 +70,10 @@ def enqueue(new: NewRequest, *, reply_to: ReplyTo | None = None) -> None:
         _send(_links(LINKS, new.id, headers=headers), connection=connection, retry=False)
 
 
-def resume(request_id: UUID, *, at: str, expires_at: datetime) -> None:
+def resume(request_id: UUID, *, at: str, expires_at: datetime | None = None) -> None:
     """Send the rest of a request's chain, from the link `at`, for a row that is there.
 
-    The messages expire, so that a rescuer who comes back later finds none of them waiting.
+    Messages that expire are not found waiting by a rescuer who comes back later.
     """
     rest = LINKS[LINKS.index(at) :]
     _send(_links(rest, request_id, expires=expires_at))
@@ -85,9 +85,9 @@ def poll_together(request_ids: Sequence[UUID], *, expires_at: datetime) -> None:
     _send(app.signature("poll_operations", args=[ids], expires=expires_at))
 
 
-def deliver(request_id: UUID, *, expires_at: datetime | None = None) -> None:
+def deliver(request_id: UUID) -> None:
     """Have the answer to a request that has ended delivered."""
-    _send(app.signature("deliver", args=[str(request_id)], expires=expires_at))
+    _send(app.signature("deliver", args=[str(request_id)]))
 
 
 def look_for_late(request_ids: Sequence[UUID], *, expires_at: datetime) -> None:
@@ -96,9 +96,9 @@ def look_for_late(request_ids: Sequence[UUID], *, expires_at: datetime) -> None:
     _send(app.signature("look_for_late", args=[ids], expires=expires_at))
 
 
-def deliver_late(request_id: UUID, *, expires_at: datetime | None = None) -> None:
+def deliver_late(request_id: UUID) -> None:
     """Have a video that appeared after the timeout delivered."""
-    _send(app.signature("deliver_late", args=[str(request_id)], expires=expires_at))
+    _send(app.signature("deliver_late", args=[str(request_id)]))
 
 
 def tell_places(request_ids: Sequence[UUID], *, expires_at: datetime) -> None:

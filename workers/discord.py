@@ -77,6 +77,12 @@ def edit_answer(
     _call(settings, "PATCH", path, body, file, patience=patience)
 
 
+def read_answer(settings: DiscordSettings, reply_to: ReplyTo) -> str:
+    """What an answer says now. Raises DiscordError."""
+    path = f"/webhooks/{reply_to.application_id}/{reply_to.token}/messages/@original"
+    return str(_call(settings, "GET", path).json()["content"])
+
+
 def write(
     settings: DiscordSettings,
     channel_id: str,

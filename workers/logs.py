@@ -70,6 +70,7 @@ def configure(settings: LogSettings, *, level: str | None = None) -> None:
     ]
     handler = logging.StreamHandler()
     handler.addFilter(_is_worth_telling)
+    handler.addFilter(_in_one_line)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -105,6 +106,15 @@ def _is_worth_telling(record: logging.LogRecord) -> bool:
     return record.levelno > logging.INFO or not (
         record.name.startswith("celery.") and _HOUSEKEEPING.match(record.getMessage())
     )
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """Beat tells with two trace backs, every second, that Redis is away."""
+    if record.name == "celery.beat" and str(record.msg).startswith("Message Error"):
+        reason, *_ = record.args if isinstance(record.args, tuple) else ("",)
+        record.msg, record.args = "Message Error: %s", (reason,)
+        record.exc_info = None
+    return True
 
 
 def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

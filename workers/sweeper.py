@@ -1,8 +1,10 @@
 """The sweeper: it brings back what waits, and what was left behind (DESIGN, 3).
 
 Both are the same to it: a row that is due. A request whose follower died is simply due again.
-It moves the row on by a lease and sends the rest of its chain, in messages that expire with that
-lease, so there is never more than one rescue of a row to be carried out.
+It moves the row on by a lease and sends the rest of its chain, so that there is never more than
+one rescue of a row to be carried out. Polls travel in messages that expire with that lease. Starts
+and deliveries may lie in a long queue, where they would expire before anybody came to them; of
+these another is sent only when what was sent before the row was due has been taken from the queue.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,23 +16,28 @@ from uuid import UUID
 from db import deliveries, forgetting, late_results, leases, removal, replies
 from db.records import Due
 from db.states import Status
-from workers import chain, turns
+from workers import chain, queues, turns
+from workers.app import DELIVERING, STARTING
 from workers.context import Context
 
 AT_ONCE: Final = 1000
-"""Rows that one statement takes."""
+"""Rows that one statement takes; and starts that one sweep sends."""
 BATCH: Final = 50
 """Requests that one task asks about."""
 SUSPECT_AFTER: Final = 3
 """Fruitless attempts after which a request is asked about alone: it may be the one that kills."""
+PATIENCE: Final = 5.0
+"""Seconds that an answer of Redis about its queues may take."""
 
 
 def sweep(context: Context) -> None:
     """Send everything that is due on its way."""
-    _sweep_requests(context)
+    taken_up_to = queues.taken_up_to(patience=PATIENCE)
+    _sweep_requests(context, taken_up_to[STARTING])
     _give_turns(context)
-    _sweep_deliveries(context)
-    _sweep_late(context)
+    _sweep_deliveries(context, taken_up_to[DELIVERING])
+    _sweep_late(context, taken_up_to[DELIVERING])
+    _tidy(context)
 
 
 def _give_turns(context: Context) -> None:
@@ -43,47 +50,53 @@ def _give_turns(context: Context) -> None:
             leases.leave_line(conn)
 
 
-def _sweep_deliveries(context: Context) -> None:
+def _sweep_deliveries(context: Context, taken_up_to: datetime) -> None:
     """Answers that nobody has delivered; and tokens that nobody can deliver with any more."""
     lease = context.settings.rescue_after
-    expires_at = datetime.now(UTC) + lease
     with context.database.autocommit() as conn:
-        due = deliveries.take_due(conn, limit=AT_ONCE, lease=lease)
+        due = deliveries.take_due(conn, limit=AT_ONCE, lease=lease, due_by=taken_up_to)
         replies.forget_expired(conn)
     for request_id in due:
-        chain.deliver(request_id, expires_at=expires_at)
+        chain.deliver(request_id)
 
 
-def _sweep_late(context: Context) -> None:
+def _sweep_late(context: Context, taken_up_to: datetime) -> None:
     """Videos that missed their time: those to be looked for, and found ones to be delivered."""
     lease = context.settings.rescue_after
     expires_at = datetime.now(UTC) + lease
     with context.database.autocommit() as conn:
         missing = iter(late_results.take_due(conn, limit=AT_ONCE, lease=lease))
-        found = deliveries.take_due(conn, limit=AT_ONCE, lease=lease, record=deliveries.LATE)
+        found = deliveries.take_due(
+            conn, limit=AT_ONCE, lease=lease, due_by=taken_up_to, record=deliveries.LATE
+        )
     while batch := list(islice(missing, BATCH)):
         chain.look_for_late(batch, expires_at=expires_at)
     for request_id in found:
-        chain.deliver_late(request_id, expires_at=expires_at)
+        chain.deliver_late(request_id)
 
 
-def _sweep_requests(context: Context) -> None:
+def _sweep_requests(context: Context, taken_up_to: datetime) -> None:
     lease = context.settings.rescue_after
+    starts = 0
     while True:
         # Before the rows are taken: no message outlives the lease that it belongs to.
         expires_at = datetime.now(UTC) + lease
         with context.database.autocommit() as conn:
             due = leases.take_due(
-                conn, limit=AT_ONCE, lease=lease, is_paced=turns.are_paced(context)
+                conn,
+                limit=AT_ONCE,
+                lease=lease,
+                is_paced=turns.are_paced(context),
+                starts_due_by=taken_up_to if starts < AT_ONCE else queues.NOTHING,
             )
         for row in due:
             if _is_to_be_started(row) and not row.is_in_line:
-                chain.resume(row.id, at="start_generation", expires_at=expires_at)
+                chain.resume(row.id, at="start_generation")
+                starts += 1
         for batch in _batches([row for row in due if not _is_to_be_started(row)]):
             chain.poll_together(batch, expires_at=expires_at)
         if len(due) < AT_ONCE:
             break
-    _tidy(context)
 
 
 def _tidy(context: Context) -> None:

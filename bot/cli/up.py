@@ -1,14 +1,17 @@
 """``video-bot up``: the whole system on this machine, kept running."""
 
 import secrets
+import socket
 import sys
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import IO, TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import click
 
@@ -27,6 +30,8 @@ COLOURS: Final = {
 """The processes, in the order in which they start."""
 LOOK_EVERY: Final = 0.2
 """Seconds."""
+SERVERS_EVERY: Final = 5
+"""Looks at the processes for one at the servers."""
 
 
 @click.command()
@@ -77,7 +82,12 @@ def up(folder: Path | None) -> None:
                 threading.Thread(target=_repeat, args=(name, stream), daemon=True).start()
         _tell_addresses(environment, given, web_port=own["web"]["PORT"])
         stack.callback(_say, "Stopping")
-        _watch(children)
+        own_servers = {
+            name: environment[variable]
+            for name, variable in (("PostgreSQL", "DATABASE_URL"), ("Redis", "REDIS_URL"))
+            if variable not in given
+        }
+        _watch(children, own_servers)
 
 
 def _flower(place: Path, given: Mapping[str, str]) -> dict[str, str]:
@@ -123,13 +133,31 @@ def _repeat(name: str, stream: IO[bytes]) -> None:
         click.echo(f"{prefix} {line.decode(errors='replace').rstrip()}")
 
 
-def _watch(children: Mapping[str, Popen[bytes]]) -> None:
-    """Wait until a process ends, which none of them should."""
+def _watch(children: Mapping[str, Popen[bytes]], servers: Mapping[str, str]) -> None:
+    """Wait until a process or a server of our own ends, which none of them should."""
+    looks = count()
     while True:
+        # First, for a process that has lost its server may end, too.
+        if next(looks) % SERVERS_EVERY == 0:
+            for name, url in servers.items():
+                if not _listens(url):
+                    raise CommandFailed(f"{name} has ended; its log in the folder may tell why")
         for name, child in children.items():
             if child.poll() is not None:
                 raise CommandFailed(f"{name} has ended with status {child.returncode}")
         time.sleep(LOOK_EVERY)
+
+
+def _listens(url: str) -> bool:
+    """Whether anybody does; one who is too busy to accept does."""
+    address = urlsplit(url)
+    try:
+        socket.create_connection((address.hostname, address.port), timeout=LOOK_EVERY).close()
+    except ConnectionRefusedError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _say(line: str) -> None:

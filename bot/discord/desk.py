@@ -6,9 +6,9 @@ Whatever blocks goes to threads (:mod:`bot.discord.lanes`), after the first answ
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 from sqlalchemy import Connection
@@ -27,6 +27,9 @@ from workers import chain, privacy, providers, storage
 from workers.chain import BrokerUnavailable, ReplyTo
 from workers.privacy import Forgotten
 from workers.settings import DiscordSettings, WorkerSettings
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +63,18 @@ class Settings:
     database: DatabaseSettings
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request on its way that may not have arrived, and what the one who asked was told."""
+
+    new: NewRequest
+    reply_to: ReplyTo
+    told: str
+    #: By the monotonic clock.
+    asked_at: float
+    sent_at: datetime
+
+
 class Desk:
     """The process's own, put together in one place."""
 
@@ -67,6 +82,7 @@ class Desk:
         self.settings = settings
         self.provider = providers.load(settings.worker)
         self.storage = storage.load(settings.worker)
+        self.sent: dict[UUID, Sent] = {}
         self.ceiling = Ceiling(settings.worker.daily_limit)
         self._database = Database(settings.database, answer_timeout=ANSWER_TIMEOUT)
         self._patient = Database(settings.database, answer_timeout=REPORT_TIMEOUT)

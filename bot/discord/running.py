@@ -10,6 +10,7 @@ import structlog
 from bot.discord.client import Client
 from bot.discord.desk import Desk, Settings
 from bot.discord.library import nextcord
+from bot.discord.watching import look_after
 from db.settings import SettingsError
 from workers import retirement
 
@@ -45,6 +46,7 @@ async def _serve(desk: Desk) -> None:
         loop.add_signal_handler(number, told_to_end.set)
     client = Client(desk)
     running = asyncio.ensure_future(_run(client, desk))
+    watching = asyncio.ensure_future(look_after(desk))
     ending = asyncio.ensure_future(told_to_end.wait())
     try:
         await asyncio.wait({running, ending}, return_when=asyncio.FIRST_COMPLETED)
@@ -54,10 +56,10 @@ async def _serve(desk: Desk) -> None:
         log.info("bot_stopping")
         await client.finish(within=GRACE)
     finally:
-        ending.cancel()
-        running.cancel()
+        for each in (ending, watching, running):
+            each.cancel()
         await client.close()
-        await asyncio.gather(running, ending, return_exceptions=True)
+        await asyncio.gather(running, watching, ending, return_exceptions=True)
 
 
 async def _run(client: Client, desk: Desk) -> None:

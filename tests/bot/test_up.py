@@ -243,6 +243,25 @@ def test_the_death_of_a_process_ends_all(given: Given) -> None:
     assert_nothing_left(given.folder)
 
 
+@pytest.mark.parametrize(
+    ("server", "program"),
+    [
+        ("Redis", "(redis|valkey)-server"),
+        pytest.param("PostgreSQL", "bin/postgres", marks=pytest.mark.long),
+    ],
+)
+def test_the_death_of_its_own_server_ends_all(place: Path, server: str, program: str) -> None:
+    folder = place / f"without-{server}"
+    with started("up", "--folder", str(folder), env={"SANDBOX_SECONDS": "0"}) as running:
+        running.wait_for("Ctrl-C stops everything")
+        running.wait_for(r"worker +\| .* ready")
+        found = [each for each in running.descendants() if re.search(program, told(each))]
+        found[0].kill()
+        assert running.end(seconds=IN_TIME) == 1
+        assert running.stderr.startswith(f"video-bot: {server} has ended")
+    assert_nothing_left(folder)
+
+
 def test_wrong_settings_are_all_named_before_anything_starts(place: Path) -> None:
     wrong = {
         "DATABASE_URL": "mysql://somewhere",

@@ -32,6 +32,8 @@ class Message:
     queue: str
     expires: datetime | None
     eta: datetime | None
+    #: The first message of its chain, which a link and the next one have in common.
+    root_id: str
 
     @property
     def request_ids(self) -> list[UUID]:
@@ -133,9 +135,21 @@ class Broker:
             scratch.flushdb()
         return recorded
 
-    def deliver(self, queue: str, raw: bytes) -> None:
-        """Put a raw message into a queue, as a redelivery does."""
-        self._client.lpush(queue, raw)
+    def flush(self) -> None:
+        """Have Redis forget everything."""
+        self._client.flushall()
+
+    def deliver(self, queue: str, *raw: bytes) -> None:
+        """Put raw messages into a queue, as a redelivery does."""
+        self._client.lpush(queue, *raw)
+
+    def length(self, queue: str) -> int:
+        """How many messages wait there."""
+        return self._client.llen(queue)
+
+    def take_next(self, queue: str) -> None:
+        """Take the next message out of a queue, as a worker does that then dies."""
+        self._client.rpop(queue)
 
 
 def _resource(pool: Any) -> Any:
@@ -160,7 +174,8 @@ def _message(raw: Mapping[str, Any], queue: str, *, is_held: bool) -> Message:
     moments = [headers.get(name) for name in ("expires", "eta")]
     expires, eta = (datetime.fromisoformat(text) if text else None for text in moments)
     task, task_id = headers.get("task", "?"), headers.get("id", "?")
-    return Message(task, task_id, args, is_held, queue, expires, eta)
+    root_id = headers.get("root_id") or task_id
+    return Message(task, task_id, args, is_held, queue, expires, eta, root_id)
 
 
 def altered(raw: bytes, *, body: bytes | None = None, **headers: object) -> bytes:

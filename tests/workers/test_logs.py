@@ -9,6 +9,7 @@ import pytest
 
 from tests.db.rows import new_request
 from tests.workers.conftest import MakeSystem
+from tests.workers.waiting import until
 
 #: The excerpt that a log may show ends before it.
 SECRET = "letter to Persephone-7731"
@@ -67,3 +68,15 @@ def test_lg2_what_celery_and_kombu_say_to_debuggers_stays_unsaid(make_system: Ma
         and line["logger"].partition(".")[0] in ("celery", "kombu", "amqp")
     ]
     assert SECRET not in worker.log
+
+
+def test_beat_tells_in_one_line_that_redis_is_away(make_system: MakeSystem) -> None:
+    system = make_system()
+    beat = system.start_beat()
+    until(lambda: system.broker.messages(sweeps=True), what="it sends sweeps")
+    system.broker.server().kill()
+    until(lambda: "Message Error" in beat.log, what="it cannot send them")
+    told = [line for line in beat.lines if line["level"] == "error"]
+    assert told
+    assert not any("exception" in line or "Traceback" in str(line) for line in told)
+    assert max(len(line["event"]) for line in told) < 200

@@ -1,0 +1,124 @@
+"""A long queue is no dead follower, and an empty one has lost what is due (DESIGN, 3)."""
+
+import base64
+import functools
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+
+from db.states import Status
+from tests.db.rows import admitted, in_state, new_request
+from tests.workers.broker import altered
+from tests.workers.conftest import MakeSystem
+from tests.workers.harness import System
+from tests.workers.waiting import until
+from workers import chain, sweeper
+from workers.app import DELIVERING, SENT_AT, STARTING
+
+WAITING: Final = 50_000
+
+
+def overdue(system: System, count: int) -> list[UUID]:
+    """Requests that were admitted half a minute ago and more, and wait to be started."""
+    insert = text(
+        """
+        INSERT INTO video_requests (
+          user_id, guild_id, channel_id, prompt, duration_seconds, aspect_ratio, resolution,
+          status, due_at
+        )
+        SELECT 'user ' || n, 'guild', 'channel', 'A prompt', 4, '16:9', '720p',
+          'pending', now() - interval '1 second'
+        FROM generate_series(1, :count) AS n
+        RETURNING id
+        """
+    )
+    with system.database.begin() as conn:
+        return list(conn.execute(insert, {"count": count}).scalars())
+
+
+def send_starts(system: System, request_ids: Sequence[UUID], *, seconds_ago: float) -> None:
+    """The messages that they wait for, as their admissions sent them."""
+    send = functools.partial(chain.resume, request_ids[0], at="start_generation")
+    [(queue, raw)] = system.broker.record(send)
+    [_, *rest] = json.loads(base64.b64decode(json.loads(raw)["body"]))
+    bodies = (json.dumps([[str(each)], *rest]).encode() for each in request_ids)
+    sent_at = {SENT_AT: (datetime.now(UTC) - timedelta(seconds=seconds_ago)).isoformat()}
+    system.broker.deliver(queue, *(altered(raw, body=body, **sent_at) for body in bodies))
+
+
+def sweep(system: System) -> float:
+    """One sweep; the seconds it took."""
+    with system.broker.in_use():
+        begun = time.monotonic()
+        sweeper.sweep(system.context)
+        return time.monotonic() - begun
+
+
+def test_a_backlog_of_50_000_is_left_alone_and_found_when_it_is_lost(
+    make_system: MakeSystem,
+) -> None:
+    system = make_system(RESCUE_AFTER_SECONDS=30)
+    ids = overdue(system, WAITING)
+    send_starts(system, ids, seconds_ago=31)
+    assert max(sweep(system) for _ in range(3)) < 1
+    assert system.broker.length(STARTING) == WAITING
+
+    system.broker.flush()
+    for _ in range(2):
+        sweep(system)
+    assert system.broker.length(STARTING) == 2 * sweeper.AT_ONCE
+    assert set(system.broker.outstanding().values()) == {1}
+
+
+def test_a_lost_start_is_found_behind_a_backlog(make_system: MakeSystem) -> None:
+    """As soon as what was sent after it was due is next in the queue."""
+    system = make_system(RESCUE_AFTER_SECONDS=30)
+    [lost, first] = overdue(system, 2)
+    send_starts(system, [first], seconds_ago=31)
+    later = admitted(system.database)
+    send_starts(system, [later], seconds_ago=0)
+    sweep(system)
+    assert system.broker.outstanding() == {first: 1, later: 1}
+    system.broker.take_next(STARTING)
+    sweep(system)
+    assert system.broker.outstanding() == {lost: 1, first: 1, later: 1}
+    # Nor is it sent again.
+    sweep(system)
+    assert system.broker.outstanding() == {lost: 1, first: 1, later: 1}
+
+
+def test_an_answer_that_waits_in_a_queue_is_not_sent_again(make_system: MakeSystem) -> None:
+    system = make_system(RESCUE_AFTER_SECONDS=30)
+    request_id = in_state(
+        system.database, Status.FAILED, claim=uuid4(), channel_id="123456789012345678"
+    )
+    with system.broker.in_use():
+        chain.deliver(request_id)
+    with system.database.autocommit() as conn:
+        conn.execute(text("UPDATE video_requests SET delivery_due_at = now()"))
+    sweep(system)
+    assert system.broker.outstanding() == {request_id: 1}
+    system.broker.take_next(DELIVERING)
+    sweep(system)
+    assert system.broker.outstanding() == {request_id: 1}
+    sweep(system)
+    assert system.broker.outstanding() == {request_id: 1}
+
+
+def test_whatever_redis_forgets_every_accepted_request_ends(make_system: MakeSystem) -> None:
+    system = make_system(RESCUE_AFTER_SECONDS=2, SANDBOX_OUTCOME="failed")
+    system.start_worker()
+    ids = system.submit(*(new_request(user_id=f"user {n}") for n in range(80)))
+    until(lambda: len(system.rows(ids)) >= 20, what="some are accepted")
+    system.broker.flush()
+    system.wait_until_ended([row.id for row in system.rows(ids)])
+    # What a worker held was accepted a moment later.
+    accepted = [row.id for row in system.rows(ids)]
+    assert {row.status for row in system.wait_until_ended(accepted)} == {Status.FAILED}
+    assert system.calls() == Counter(accepted)
