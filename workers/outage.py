@@ -1,0 +1,120 @@
+"""A request that goes on while Postgres is away, by its message and its mark (DG1 to DG3).
+
+What is known of it travels from message to message, and each of them first tries to write it down:
+from then on the request is one like any other. Until then the mark in the storage decides who may
+make the paid call, and another one who may answer; whatever comes again finds them there.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import structlog
+from pydantic import TypeAdapter
+
+from db import backfill
+from db.backfill import Meanwhile
+from db.errors import DatabaseUnavailable
+from db.records import NewRequest, ReplyTo, Request
+from db.states import Status
+from workers import alone, answering, chain
+from workers.context import Context
+from workers.starting import backoff
+
+log = structlog.get_logger(__name__)
+
+LONGEST_PAUSE: Final = timedelta(seconds=20)
+"""Between one message and the next: far below the visibility timeout, and soon after Postgres."""
+LEFT_ALONE: Final = 2.0
+"""Seconds for which a Postgres that did not answer is not asked again."""
+
+_KNOWN: Final = TypeAdapter(Meanwhile)
+_left_alone_until = [0.0]
+
+
+def take_over(
+    context: Context, known: Meanwhile, reply_to: ReplyTo | None, error: DatabaseUnavailable
+) -> None:
+    """Have a request go on without Postgres. Raises the error where that is not wanted."""
+    if context.settings.database_outage == "refuse":
+        raise error
+    new = known.new
+    log.error(
+        "request_goes_on_unwritten",
+        request_id=str(new.id),
+        user_id=new.user_id,
+        guild_id=new.guild_id,
+        channel_id=new.channel_id,
+        parameters=new.parameters(),
+        status=known.status,
+        operation_name=known.operation_name,
+        reason=str(error),
+    )
+    if not known.has_row:
+        log.warning("Rate limiting degraded", user_id=new.user_id, reason=str(error))
+    _left_alone_until[0] = time.monotonic() + LEFT_ALONE
+    _send(known, reply_to, timedelta(0))
+
+
+def carry_on(context: Context, known: Meanwhile, reply_to: ReplyTo | None) -> None:
+    """Write down what is known; if that cannot be, take the next step without."""
+    if time.monotonic() >= _left_alone_until[0]:
+        try:
+            with context.database.begin() as conn:
+                lease = context.settings.rescue_after
+                row = backfill.write(conn, known, reply_to, lease=lease)
+        except DatabaseUnavailable as error:
+            _left_alone_until[0] = time.monotonic() + LEFT_ALONE
+            log.debug("request_still_unwritten", reason=str(error))
+        else:
+            log.info("request_written_afterwards", status=known.status)
+            _hand_back(context, row)
+            return
+    after = _next(context, known, reply_to)
+    if after is not None:
+        _send(*after)
+
+
+def received(new: NewRequest, facts: Mapping[str, Any]) -> Meanwhile:
+    """What a message of this module knows of the request that it carries."""
+    return _KNOWN.validate_python({**facts, "new": new})
+
+
+def _send(known: Meanwhile, reply_to: ReplyTo | None, pause: timedelta) -> None:
+    facts = _KNOWN.dump_python(known, mode="json", exclude={"new"}, exclude_defaults=True)
+    chain.carry_on(known.new, reply_to, facts, after=min(pause, LONGEST_PAUSE))
+
+
+def _next(
+    context: Context, known: Meanwhile, reply_to: ReplyTo | None
+) -> tuple[Meanwhile, ReplyTo | None, timedelta] | None:
+    """What is known after the next step, and how long to pause; None if another goes on."""
+    if known.claim is None and not known.status.has_ended:
+        step = alone.start(context, known)
+    elif not known.status.has_ended:
+        step = alone.follow(context, known)
+    elif answering.is_wanted(known):
+        found = answering.answer(context, known, reply_to)
+        if found is None:
+            return None
+        step = found
+    else:
+        # It is all done but for the writing.
+        again = replace(known, attempts=known.attempts + 1)
+        step = again, backoff(again.attempts)
+    return step[0], reply_to, step[1]
+
+
+def _hand_back(context: Context, row: Request | None) -> None:
+    """Have it go on as any other request does."""
+    if row is None:
+        return
+    if row.status.has_ended:
+        chain.announce(row)
+        return
+    is_followed = row.status is Status.GENERATING or row.claim is not None
+    link = "poll_operation" if is_followed else "start_generation"
+    expires_at = datetime.now(UTC) + context.settings.rescue_after
+    chain.resume(row.id, at=link, expires_at=expires_at)
