@@ -78,3 +78,11 @@ def new_request(
     )
     validate(request)
     return request
+
+
+def check_names(**names: str) -> None:
+    """Raise InvalidRequest for what cannot be a user's or a guild's id."""
+    from db.validation import validate_name
+
+    for what, name in names.items():
+        validate_name(what, name)

@@ -167,7 +167,11 @@ def test_dc2_progress_is_due_on_change_and_every_15_seconds(database: Database) 
         claimed = row(database, request_id).claim
         assert claimed is not None
         start(conn, request_id, claimed)
+        # An edit that is under way is not overtaken.
+        assert not tell(conn, request_id)
+        progress.end_telling(conn, [request_id])
         assert tell(conn, request_id)
+        progress.end_telling(conn, [request_id])
         assert not tell(conn, request_id)
         conn.execute(later)
         assert tell(conn, request_id)

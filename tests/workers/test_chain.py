@@ -134,6 +134,9 @@ def test_each_step_is_one_line_with_its_fields(system: System) -> None:
                 "aspect_ratio": "16:9",
                 "resolution": "1080p",
                 "generate_audio": False,
+                "model": "sandbox",
+                "negative_prompt_length": 0,
+                "seed": None,
             },
         }.items()
     )

@@ -7,8 +7,8 @@ from typing import Any, Final, Literal
 
 from bot import chart, embeds
 from bot.discord import sentences
+from bot.discord.administrators import ADMINISTRATOR, need_administrator
 from bot.discord.answering import promise, tell
-from bot.discord.cogs.limits import ADMINISTRATOR, need_administrator
 from bot.discord.desk import Declined, Desk
 from bot.discord.library import Asked, Json, commands, nextcord
 from bot.discord.taking import guild_of

@@ -5,24 +5,16 @@ from typing import Any, Final
 
 from bot import embeds
 from bot.discord import sentences
+from bot.discord.administrators import ADMINISTRATOR, need_administrator
 from bot.discord.answering import promise, tell
 from bot.discord.desk import Declined, Desk
 from bot.discord.library import Asked, commands, nextcord
 from bot.discord.taking import guild_of
 from db import quotas
 
-ADMINISTRATOR: Final = 1 << 3
 MOST: Final = 1_000_000
 """Videos."""
 WHOSE: Final[Any] = nextcord.SlashOption(description="Whose limits")
-
-
-def need_administrator(asked: Asked) -> None:
-    """Raise Declined for anybody else: a server can show a command to whom it likes."""
-    if asked.guild_id is None:
-        raise Declined(sentences.ONLY_IN_SERVERS)
-    if not asked.permissions.administrator:
-        raise Declined(sentences.ONLY_ADMINISTRATORS)
 
 
 class Limits(commands.Cog):
