@@ -6,8 +6,8 @@ from typing import Final, TypeVar
 
 import structlog
 
-from db.backfill import Meanwhile
 from db.errors import DatabaseUnavailable
+from db.meanwhile import Meanwhile
 
 log = structlog.get_logger(__name__)
 

@@ -15,18 +15,19 @@ import structlog
 from pydantic import TypeAdapter
 
 from db import backfill
-from db.backfill import Meanwhile
 from db.errors import DatabaseUnavailable
+from db.meanwhile import Meanwhile
 from db.records import NewRequest, ReplyTo, Request
 from db.states import Status
-from workers import alone, answering, chain
+from workers import answering_alone, chain, following_alone, starting_alone
 from workers.context import Context
 from workers.starting import backoff
 
 log = structlog.get_logger(__name__)
 
-LONGEST_PAUSE: Final = timedelta(seconds=20)
-"""Between one message and the next: far below the visibility timeout, and soon after Postgres."""
+LONGEST_PAUSE: Final = timedelta(seconds=15)
+"""Between one message and the next: far below the visibility timeout, and well within the time for
+which the sweeper waits when Postgres is back."""
 LEFT_ALONE: Final = 2.0
 """Seconds for which a Postgres that did not answer is not asked again."""
 
@@ -55,7 +56,7 @@ def take_over(
     if not known.has_row:
         log.warning("Rate limiting degraded", user_id=new.user_id, reason=str(error))
     _left_alone_until[0] = time.monotonic() + LEFT_ALONE
-    _send(known, reply_to, timedelta(0))
+    _send(context, known, reply_to, timedelta(0))
 
 
 def carry_on(context: Context, known: Meanwhile, reply_to: ReplyTo | None) -> None:
@@ -74,7 +75,7 @@ def carry_on(context: Context, known: Meanwhile, reply_to: ReplyTo | None) -> No
             return
     after = _next(context, known, reply_to)
     if after is not None:
-        _send(*after)
+        _send(context, *after)
 
 
 def received(new: NewRequest, facts: Mapping[str, Any]) -> Meanwhile:
@@ -82,9 +83,10 @@ def received(new: NewRequest, facts: Mapping[str, Any]) -> Meanwhile:
     return _KNOWN.validate_python({**facts, "new": new})
 
 
-def _send(known: Meanwhile, reply_to: ReplyTo | None, pause: timedelta) -> None:
+def _send(context: Context, known: Meanwhile, reply_to: ReplyTo | None, pause: timedelta) -> None:
     facts = _KNOWN.dump_python(known, mode="json", exclude={"new"}, exclude_defaults=True)
-    chain.carry_on(known.new, reply_to, facts, after=min(pause, LONGEST_PAUSE))
+    after = min(pause, LONGEST_PAUSE, context.settings.rescue_after / 2)
+    chain.carry_on(known.new, reply_to, facts, after=after)
 
 
 def _next(
@@ -92,11 +94,11 @@ def _next(
 ) -> tuple[Meanwhile, ReplyTo | None, timedelta] | None:
     """What is known after the next step, and how long to pause; None if another goes on."""
     if known.claim is None and not known.status.has_ended:
-        step = alone.start(context, known)
+        step = starting_alone.start(context, known)
     elif not known.status.has_ended:
-        step = alone.follow(context, known)
-    elif answering.is_wanted(known):
-        found = answering.answer(context, known, reply_to)
+        step = following_alone.follow(context, known)
+    elif answering_alone.is_wanted(known):
+        found = answering_alone.answer(context, known, reply_to)
         if found is None:
             return None
         step = found

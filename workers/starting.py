@@ -17,9 +17,9 @@ from uuid import UUID, uuid4
 import structlog
 
 from db import admission, events, keeping, leases, replies, requests
-from db.backfill import Meanwhile
 from db.errors import ClaimLost, DatabaseUnavailable, InvalidStatusTransition, RequestNotFound
 from db.events import EventType
+from db.meanwhile import Meanwhile
 from db.records import NewRequest, ReplyTo, Request
 from db.standing import Admission
 from db.states import Status

@@ -5,6 +5,7 @@ It moves the row on by a lease and sends the rest of its chain, in messages that
 lease, so there is never more than one rescue of a row to be carried out.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -12,6 +13,7 @@ from typing import Final
 from uuid import UUID
 
 from db import deliveries, forgetting, late_results, leases, removal, replies
+from db.errors import DatabaseUnavailable
 from db.records import Due
 from db.states import Status
 from workers import chain, turns
@@ -25,8 +27,29 @@ SUSPECT_AFTER: Final = 3
 """Fruitless attempts after which a request is asked about alone: it may be the one that kills."""
 
 
+_was_away = [False]
+_waits_until = [0.0]
+
+
 def sweep(context: Context) -> None:
-    """Send everything that is due on its way."""
+    """Send everything that is due on its way. Raises DatabaseUnavailable.
+
+    After that it waits until Postgres has been back for a minute (twice RESCUE_AFTER_SECONDS):
+    what happened meanwhile is to be written before anybody looks for it.
+    """
+    try:
+        if _was_away[0]:
+            with context.database.autocommit():
+                _was_away[0] = False
+                _waits_until[0] = time.monotonic() + 2 * context.settings.rescue_after_seconds
+        if time.monotonic() >= _waits_until[0]:
+            _sweep(context)
+    except DatabaseUnavailable:
+        _was_away[0] = context.settings.database_outage == "proceed"
+        raise
+
+
+def _sweep(context: Context) -> None:
     _sweep_requests(context)
     _give_turns(context)
     _sweep_deliveries(context)

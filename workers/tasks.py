@@ -13,8 +13,8 @@ from celery import Task
 from celery.exceptions import Ignore
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from db.backfill import Meanwhile
 from db.errors import DatabaseError, DatabaseUnavailable
+from db.meanwhile import Meanwhile
 from db.validation import InvalidRequest
 from workers import (
     chain,

@@ -2,22 +2,20 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
 
 import structlog
 
-from db.backfill import Meanwhile
+from db.meanwhile import Meanwhile
 from db.records import Delivery, ReplyTo
 from db.validation import is_snowflake
 from workers import delivering
+from workers.alone import AT_ONCE, Known
 from workers.context import Context
 from workers.discord import DiscordError
 from workers.sending import Hopeless
 from workers.storage import StorageUnavailable
 
 log = structlog.get_logger(__name__)
-
-AT_ONCE: Final = timedelta(0)
 
 
 def is_wanted(known: Meanwhile) -> bool:
@@ -26,9 +24,7 @@ def is_wanted(known: Meanwhile) -> bool:
     return is_to_go and is_snowflake(known.new.channel_id)
 
 
-def answer(
-    context: Context, known: Meanwhile, reply_to: ReplyTo | None
-) -> tuple[Meanwhile, timedelta] | None:
+def answer(context: Context, known: Meanwhile, reply_to: ReplyTo | None) -> Known | None:
     """Deliver it; what is known then, and how long to pause. None if another delivers it.
 
     Where it is hopeless it is left to when Postgres is back, which then has it on record.
