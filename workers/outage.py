@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from pydantic import TypeAdapter
@@ -78,15 +78,20 @@ def carry_on(context: Context, known: Meanwhile, reply_to: ReplyTo | None) -> No
         _send(context, *after)
 
 
-def received(new: NewRequest, facts: Mapping[str, Any]) -> Meanwhile:
-    """What a message of this module knows of the request that it carries."""
-    return _KNOWN.validate_python({**facts, "new": new})
+def facts(known: Meanwhile) -> dict[str, Any]:
+    """What is known besides the request itself: the arguments of the next message."""
+    told = _KNOWN.dump_python(known, mode="json", exclude={"new"}, exclude_defaults=True)
+    return cast("dict[str, Any]", told)
+
+
+def received(new: NewRequest, told: Mapping[str, Any]) -> Meanwhile:
+    """The reverse of :func:`facts`, with the request that the message carries."""
+    return _KNOWN.validate_python({**told, "new": new})
 
 
 def _send(context: Context, known: Meanwhile, reply_to: ReplyTo | None, pause: timedelta) -> None:
-    facts = _KNOWN.dump_python(known, mode="json", exclude={"new"}, exclude_defaults=True)
     after = min(pause, LONGEST_PAUSE, context.settings.rescue_after / 2)
-    chain.carry_on(known.new, reply_to, facts, after=after)
+    chain.carry_on(known.new, reply_to, facts(known), after=after)
 
 
 def _next(
