@@ -29,7 +29,7 @@ class Unwritten(DatabaseUnavailable):
         self.known = known
 
 
-def insist(write: Callable[[], T], known: Meanwhile, **facts: str) -> T:
+def insist(write: Callable[[], T], known: Meanwhile) -> T:
     """Write it, on a later try if need be. Raises Unwritten.
 
     A task that began anew would find its own claim and could tell nothing of the call.
@@ -38,7 +38,12 @@ def insist(write: Callable[[], T], known: Meanwhile, **facts: str) -> T:
         try:
             return write()
         except DatabaseUnavailable as error:
-            log.warning("start_not_written", reason=str(error), next_try_seconds=pause, **facts)
+            log.warning(
+                "start_not_written",
+                operation_name=known.operation_name,
+                reason=str(error),
+                next_try_seconds=pause,
+            )
             time.sleep(pause)
     try:
         return write()

@@ -19,7 +19,7 @@ from db.errors import DatabaseUnavailable
 from db.meanwhile import Meanwhile
 from db.records import NewRequest, ReplyTo, Request
 from db.states import Status
-from workers import answering_alone, chain, following_alone, starting_alone
+from workers import answering_alone, chain, following_alone, memory, starting_alone
 from workers.context import Context
 from workers.starting import backoff
 
@@ -57,6 +57,22 @@ def take_over(
         log.warning("Rate limiting degraded", user_id=new.user_id, reason=str(error))
     _left_alone_until[0] = time.monotonic() + LEFT_ALONE
     _send(context, known, reply_to, timedelta(0))
+
+
+def take_over_parked(context: Context, error: DatabaseUnavailable) -> None:
+    """Have those go on without Postgres that this process has parked, and nobody can take up."""
+    for each in memory.take():
+        request = each.request
+        known = Meanwhile.of(
+            request,
+            status=request.status,
+            claim=request.claim,
+            claimed_at=request.claimed_at,
+            started_at=request.started_at,
+            operation_name=request.operation_name,
+            gcs_prefix=request.gcs_prefix,
+        )
+        take_over(context, known, each.reply_to, error)
 
 
 def carry_on(context: Context, known: Meanwhile, reply_to: ReplyTo | None) -> None:
@@ -98,7 +114,7 @@ def _next(
     context: Context, known: Meanwhile, reply_to: ReplyTo | None
 ) -> tuple[Meanwhile, ReplyTo | None, timedelta] | None:
     """What is known after the next step, and how long to pause; None if another goes on."""
-    if known.claim is None and not known.status.has_ended:
+    if known.status is Status.PENDING and known.claim is None:
         step = starting_alone.start(context, known)
     elif not known.status.has_ended:
         step = following_alone.follow(context, known)

@@ -163,7 +163,6 @@ def _accepted(
     return insist(
         lambda: _record(context, request, claim, prefix, operation_name),
         known,
-        operation_name=operation_name,
     )
 
 

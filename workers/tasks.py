@@ -135,7 +135,10 @@ def sweep() -> None:
     """Bring back what is due. The next sweep comes in a second, so this one is never retried."""
     try:
         sweeper.sweep(context())
-    except (DatabaseUnavailable, BrokerUnavailable) as error:
+    except DatabaseUnavailable as error:
+        log.warning("sweep_failed", reason=str(error))
+        outage.take_over_parked(context(), error)
+    except BrokerUnavailable as error:
         log.warning("sweep_failed", reason=str(error))
 
 

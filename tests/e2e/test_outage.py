@@ -94,6 +94,8 @@ def test_what_is_asked_for_is_made_delivered_and_written_down_afterwards(
             begin = datetime.now(UTC)
             asked = studio.ask(ana, prompt=OPEN + SECRET)
             wait_until_answered(studio, asked)
+            about = {"request_id": str(asked.id)}
+            studio.wait(lambda: system.worker.said("request_delivered", **about), "that is known")
             messages = until(system.broker.messages, what="it waits to be written")
             end = datetime.now(UTC)
         check(studio, asked)
@@ -109,7 +111,7 @@ def test_what_is_asked_for_is_made_delivered_and_written_down_afterwards(
     context = {name: error[name] for name in ("user_id", "guild_id", "channel_id")}
     assert context == {name: getattr(row, name) for name in context}
     assert error["parameters"]["duration_seconds"] == 4
-    [warning] = system.worker.said("Rate limiting degraded", request_id=str(asked.id))
+    [warning] = system.worker.said("Rate limiting degraded", **about)
     assert warning["level"] == "warning"
     # Neither the log, nor Flower, nor what would be seen of waiting tasks shows any secret.
     for shown in (system.log, told, str(messages)):
@@ -192,6 +194,22 @@ def test_a_crowd_in_an_outage(
         assert studio.system.story(each.id) == WHOLE
         assert len(studio.answers(each)) == 1
     assert {used(studio, each) for each in people} == {5}
+
+
+def test_what_was_being_made_is_delivered_though_postgres_knew_of_it_alone(
+    studio: Studio, make_system: MakeSystem
+) -> None:
+    """It waits to be asked about, in no message, and the worker remembers it."""
+    with ExitStack() as stack:
+        found = new_studio(stack, make_system, studio.discord, SANDBOX_SECONDS=6)
+        system = found.system
+        system.start_worker(concurrency=1)
+        asked = found.ask(studio.discord.new_person("cy", studio.discord.new_guild()))
+        system.wait_for_row(asked.id, lambda row: row.status is Status.GENERATING)
+        system.wait_until_quiet()
+        with system.postgres_away():
+            wait_until_answered(found, asked)
+        check(found, asked)
 
 
 def test_whoever_refuses_makes_nothing_before_postgres_is_back(
