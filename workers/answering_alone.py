@@ -46,13 +46,12 @@ def answer(context: Context, known: Meanwhile, reply_to: ReplyTo | None) -> Know
     try:
         told = delivering.deliver_unrecorded(context, delivery)
     except Hopeless as error:
-        log.error("delivery_given_up", reason=str(error), attempts=attempts)
+        log.error("answer_left_for_later", reason=str(error), attempts=attempts)
         return replace(known, attempts=0, answer_claim=None), AT_ONCE
     except DiscordError as error:
         pause = delivering.delay_after(error, attempts)
         wait = round(pause.total_seconds(), 1)
-        log.warning("delivery_parked", reason=str(error), next_try_seconds=wait, attempts=attempts)
+        log.warning("answer_put_off", reason=str(error), next_try_seconds=wait, attempts=attempts)
         return again, pause
-    log.info("request_delivered", **told)
     delivered = replace(known, attempts=0, delivered_at=datetime.now(UTC), delivery=told)
     return delivered, AT_ONCE

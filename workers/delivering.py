@@ -71,7 +71,9 @@ def deliver_unrecorded(context: Context, delivery: Delivery) -> dict[str, Any]:
 
     Raises DiscordError.
     """
-    return _send(context, delivery, _sending(context, delivery, ANSWER), ANSWER)
+    told = _send(context, delivery, _sending(context, delivery, ANSWER), ANSWER)
+    log.info("request_delivered", request_id=str(delivery.request.id), **told)
+    return told
 
 
 def refuse(context: Context, new: NewRequest, reply_to: ReplyTo | None, sentence: str) -> None:

@@ -29,7 +29,8 @@ LONGEST_PAUSE: Final = timedelta(seconds=15)
 """Between one message and the next: far below the visibility timeout, and well within the time for
 which the sweeper waits when Postgres is back."""
 LEFT_ALONE: Final = 2.0
-"""Seconds for which a Postgres that did not answer is not asked again."""
+"""Seconds for which a Postgres that did not answer is not asked again, or thrice as long as that
+took: one that stands still would take up all the time there is."""
 
 _KNOWN: Final = TypeAdapter(Meanwhile)
 _left_alone_until = [0.0]
@@ -55,7 +56,7 @@ def take_over(
     )
     if not known.has_row:
         log.warning("Rate limiting degraded", user_id=new.user_id, reason=str(error))
-    _left_alone_until[0] = time.monotonic() + LEFT_ALONE
+    _leave_alone(0)
     _send(context, known, reply_to, timedelta(0))
 
 
@@ -77,13 +78,14 @@ def take_over_parked(context: Context, error: DatabaseUnavailable) -> None:
 
 def carry_on(context: Context, known: Meanwhile, reply_to: ReplyTo | None) -> None:
     """Write down what is known; if that cannot be, take the next step without."""
-    if time.monotonic() >= _left_alone_until[0]:
+    began = time.monotonic()
+    if began >= _left_alone_until[0]:
         try:
             with context.database.begin() as conn:
                 lease = context.settings.rescue_after
                 row = backfill.write(conn, known, reply_to, lease=lease)
         except DatabaseUnavailable as error:
-            _left_alone_until[0] = time.monotonic() + LEFT_ALONE
+            _leave_alone(time.monotonic() - began)
             log.debug("request_still_unwritten", reason=str(error))
         else:
             log.info("request_written_afterwards", status=known.status)
@@ -92,6 +94,10 @@ def carry_on(context: Context, known: Meanwhile, reply_to: ReplyTo | None) -> No
     after = _next(context, known, reply_to)
     if after is not None:
         _send(context, *after)
+
+
+def _leave_alone(took: float) -> None:
+    _left_alone_until[0] = time.monotonic() + max(LEFT_ALONE, 3 * took)
 
 
 def facts(known: Meanwhile) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The steps of a request without Postgres, one by one: what the mark allows, and how each ends."""
 
 import json
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from db.settings import DatabaseSettings
 from db.states import Status
 from tests.db.rows import new_request
 from tests.workers.test_money import context_of
-from workers import following_alone, outage, starting_alone
+from workers import answering_alone, following_alone, memory, outage, starting_alone
 from workers.context import Context
 from workers.following import LOOKS
 from workers.settings import SandboxOutcome
@@ -128,6 +129,31 @@ def test_a_video_that_does_not_show_is_waited_for_and_then_a_failure() -> None:
         assert pause > timedelta(0)
     known, _ = following_alone.follow(context, known)
     assert (known.status, known.error_code) == (Status.FAILED, "no_video")
+
+
+def test_one_of_two_that_came_to_the_same_end_answers() -> None:
+    context = alone(SandboxOutcome.COMPLETED)
+    known = replace(asked(), new=new_request(channel_id="123"))
+    ended, _ = following_alone.follow(context, starting_alone.start(context, known)[0])
+    assert answering_alone.is_wanted(ended)
+    other = replace(ended, answer_claim=uuid4())
+    # Discord cannot be reached, but this one may go on trying.
+    tried = answering_alone.answer(context, ended, None)
+    assert tried is not None
+    assert (tried[0].delivered_at, tried[0].attempts) == (None, 1)
+    assert answering_alone.answer(context, other, None) is None
+    assert answering_alone.answer(context, tried[0], None) is not None
+
+
+def test_only_those_are_remembered_whose_time_has_not_come() -> None:
+    context = alone(SandboxOutcome.COMPLETED)
+    memory.take()
+    early, late = (starting_alone.start(context, asked())[0].as_request() for _ in range(2))
+    now = time.monotonic()
+    memory.keep(early, None, due_in=timedelta(seconds=1), since=now - 2)
+    memory.keep(late, None, due_in=timedelta(minutes=1), since=now)
+    assert [each.request for each in memory.take()] == [late]
+    assert not memory.take()
 
 
 def test_a_message_knows_everything_but_what_its_headers_carry() -> None:
