@@ -65,6 +65,12 @@ def admit(
         refused_by = _refusing(answer, limit)
         _log_refusal(new, refused_by)
         return Admission(outcome, limit, refused_by)
+    log_created(new)
+    return Admission(outcome, limit)
+
+
+def log_created(new: NewRequest) -> None:
+    """LG1's line about a request that has a row from now on."""
     log.info(
         "request_created",
         request_id=str(new.id),
@@ -74,7 +80,6 @@ def admit(
         prompt=new.prompt[:PROMPT_EXCERPT],
         parameters=new.parameters(),
     )
-    return Admission(outcome, limit)
 
 
 def _refusing(answer: Row[Any], daily: RateLimit) -> Limit:

@@ -80,22 +80,29 @@ def claim(
 
 
 def delivered(
-    conn: Connection, request_id: UUID, told: dict[str, Any], *, record: Record = ANSWER
+    conn: Connection,
+    request_id: UUID,
+    told: dict[str, Any],
+    *,
+    record: Record = ANSWER,
+    at: datetime | None = None,
 ) -> bool:
     """Write that the answer is there, with its event; False where somebody wrote it before.
+
+    It is there since `at`, or since now.
 
     The claim is not asked for: what was sent was sent. Wants a transaction of its caller's.
     """
     written = (
         update(record.table)
         .where(record.id == request_id, record.table.c.delivered_at.is_(None))
-        .values(delivered_at=func.now(), **_OVER)
+        .values(delivered_at=at or func.now(), **_OVER)
         .returning(record.id)
     )
     if conn.execute(written).one_or_none() is None:
         return False
     replies.forget_unless_late(conn, request_id)
-    events.record(conn, request_id, EventType.DELIVERED, told)
+    events.record(conn, request_id, EventType.DELIVERED, told, at=at)
     return True
 
 

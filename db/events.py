@@ -1,5 +1,6 @@
 """The event log (EV1): what happened to a request, in the transaction of the change it tells of."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
@@ -39,14 +40,29 @@ class EventType(StrEnum):
     DELIVERED = "delivered"
     #: An attempt to deliver came to nothing; the data tells why, and whether it was the last.
     DELIVERY_FAILED = "delivery_failed"
+    #: What had become of the request while Postgres was away is not what stands; the data tells it.
+    CONTRADICTED = "contradicted"
     #: A migration filled or cleared a timestamp; the data holds what stood there before.
     REPAIRED = "repaired"
 
 
-def record(conn: Connection, request_id: UUID, event: EventType, data: dict[str, Any]) -> None:
-    """Write one event. `data` is for operators: no prompt, no secret."""
+def record(
+    conn: Connection,
+    request_id: UUID,
+    event: EventType,
+    data: dict[str, Any],
+    *,
+    at: datetime | None = None,
+) -> None:
+    """Write one event, of the moment `at` or of now.
+
+    `data` is for operators: no prompt, no secret.
+    """
+    when = {} if at is None else {"created_at": at}
     conn.execute(
-        insert(video_events).values(request_id=request_id, event_type=event, event_data=data)
+        insert(video_events).values(
+            request_id=request_id, event_type=event, event_data=data, **when
+        )
     )
 
 

@@ -4,11 +4,12 @@ They are in a table of their own: no record of a request has them. A function ta
 connection; every time is the database's clock.
 """
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, exists, func, or_, update
+from sqlalchemy import Connection, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.records import ReplyTo
@@ -29,6 +30,14 @@ def keep(conn: Connection, request_id: UUID, reply_to: ReplyTo) -> None:
         expires_at=func.now() + TOKEN_LIFE,
     )
     conn.execute(kept.on_conflict_do_nothing())
+
+
+def of(conn: Connection, request_ids: Collection[UUID]) -> dict[UUID, ReplyTo]:
+    """The tokens of those of the requests whose answers can still be edited."""
+    alive = select(c.request_id, c.application_id, c.token).where(
+        c.request_id.in_(request_ids), c.expires_at > func.now()
+    )
+    return {row.request_id: ReplyTo(row.application_id, row.token) for row in conn.execute(alive)}
 
 
 def close(conn: Connection, request_id: UUID) -> tuple[ReplyTo | None, timedelta]:

@@ -148,7 +148,7 @@ def refuse(
     Fenced by `claim`; without one, by there being none. It gives its money back, and where it
     is not `is_counted` its place in the limits. Wants a transaction of its caller's.
     """
-    if _moved(conn, request_id, _BEGIN_REFUSAL, claimed_by=claim) is None:
+    if moved(conn, request_id, _BEGIN_REFUSAL, claimed_by=claim) is None:
         return _loser_of_the_race(conn, request_id, Status.FAILED, in_time=NOT_ENDED)
     return fail(
         conn, request_id, code=code, message=message, is_billed=False, is_counted=is_counted
@@ -169,7 +169,7 @@ def give_up_search(conn: Connection, request_id: UUID, *, message: str) -> Reque
 
     It gives its money and its place in the limits back. Wants a transaction of its caller's.
     """
-    if _moved(conn, request_id, _BEGIN_GIVING_UP) is None:
+    if moved(conn, request_id, _BEGIN_GIVING_UP) is None:
         return _loser_of_the_race(conn, request_id, Status.TIMEOUT, in_time=NOT_ENDED)
     return time_out(conn, request_id, message=message)
 
@@ -180,13 +180,13 @@ def _move(conn: Connection, request_id: UUID, move: Transition, **values: Any) -
     A request that is already there is returned as it stands (RT3: the schema lets no state be
     entered without its timestamps, so none can be missing).
     """
-    request = _moved(conn, request_id, move, **values)
+    request = moved(conn, request_id, move, **values)
     if request is None:
         return _loser_of_the_race(conn, request_id, move.target, in_time=(move.source,))
     return request
 
 
-def _moved(conn: Connection, request_id: UUID, move: Transition, **values: Any) -> Request | None:
+def moved(conn: Connection, request_id: UUID, move: Transition, **values: Any) -> Request | None:
     """The request after its move; None if none was made."""
     found = conn.execute(move.statement, {"request": request_id, **values}).mappings().one_or_none()
     if found is None:

@@ -4,7 +4,7 @@ Each is built once, when its module is loaded. Building it takes longer than exe
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -34,6 +34,7 @@ guarded_status = c.status.concat("")
 
 #: There is somebody to deliver to in a channel of Discord's, and nobody on a command line.
 IS_SNOWFLAKE: Final = c.channel_id.regexp_match("^[0-9]{1,20}$")
+NOW: Final[ColumnElement[datetime]] = func.now()
 DELIVERY_GRACE: Final = timedelta(seconds=10)
 LOOK_FOR: Final = timedelta(days=1)
 """How long after it was asked for a video that missed its time is looked for. Nothing is removed
@@ -56,9 +57,15 @@ class Transition:
 
 
 def transition(
-    target: Status, *, fence: ColumnElement[bool] | None = None, **changes: Any
+    target: Status,
+    *,
+    fence: ColumnElement[bool] | None = None,
+    at: ColumnElement[datetime] = NOW,
+    **changes: Any,
 ) -> Transition:
     """The move to `target`, for requests that are in its source and within the fence.
+
+    Its events are of the moment `at`.
 
     What these leave open must not be named like a column, or SQLAlchemy would set that, too.
     """
@@ -83,8 +90,8 @@ def transition(
     events = (
         insert(video_events)
         .from_select(
-            ["request_id", "event_type", "event_data"],
-            union_all(*(select(moved.c.id, literal(kind), data) for kind, data in told)),
+            ["request_id", "event_type", "event_data", "created_at"],
+            union_all(*(select(moved.c.id, literal(kind), data, at) for kind, data in told)),
         )
         .cte("events")
     )
@@ -100,14 +107,15 @@ def transition(
     return Transition(source, target, select(moved).add_cte(*also))
 
 
-def ending(target: Status, **changes: Any) -> Transition:
-    """The move to one of the states that no other follows."""
+def ending(target: Status, *, at: ColumnElement[datetime] = NOW, **changes: Any) -> Transition:
+    """The move, at the moment `at`, to one of the states that no other follows."""
     return transition(
         target,
+        at=at,
         # Whoever writes the end delivers it, unless he dies; then the sweeper does.
         delivery_due_at=case((IS_SNOWFLAKE, func.now() + DELIVERY_GRACE)),
-        completed_at=func.now(),
-        duration_ms=func.video_request_duration_ms(c.started_at, func.now()),
+        completed_at=at,
+        duration_ms=func.video_request_duration_ms(c.started_at, at),
         due_at=None,
         **changes,
     )

@@ -71,6 +71,7 @@ app.conf.update(
         "poll_operations": FOLLOWING,
         "finalize": FOLLOWING,
         "look_for_late": FOLLOWING,
+        "carry_on": FOLLOWING,
         "deliver": DELIVERING,
         "deliver_late": DELIVERING,
         "deliver_refusal": DELIVERING,

@@ -6,7 +6,7 @@ and redelivery keep.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,6 +24,7 @@ __all__ = [
     "BrokerUnavailable",
     "ReplyTo",
     "announce",
+    "carry_on",
     "deliver",
     "enqueue",
     "poll_together",
@@ -68,6 +69,14 @@ def enqueue(new: NewRequest, *, reply_to: ReplyTo | None = None) -> None:
     with pools.connections[hasty].acquire(block=True) as connection:
         # Another try at the message would take its time again.
         _send(_links(LINKS, new.id, headers=headers), connection=connection, retry=False)
+
+
+def carry_on(
+    new: NewRequest, reply_to: ReplyTo | None, known: Mapping[str, Any], *, after: timedelta
+) -> None:
+    """Have a request go on without Postgres, from what is `known` of it: facts, and no secret."""
+    signature = app.signature("carry_on", args=[str(new.id), dict(known)])
+    _send(signature, headers=_headers(new, reply_to), countdown=after.total_seconds())
 
 
 def resume(request_id: UUID, *, at: str, expires_at: datetime | None = None) -> None:
@@ -137,6 +146,11 @@ def remove_forgotten(request_ids: Sequence[UUID], *, expires_at: datetime) -> No
     """Have one task remove the outputs, and when it is time the rows, of these requests."""
     ids = [str(request_id) for request_id in request_ids]
     _send(app.signature("remove_forgotten", args=[ids], expires=expires_at))
+
+
+def carries_request(headers: Mapping[str, Any] | None) -> bool:
+    """Whether a message is one of :func:`enqueue`, or goes on from there."""
+    return HEADER in (headers or {})
 
 
 def received(headers: Mapping[str, Any] | None) -> NewRequest:

@@ -55,25 +55,25 @@ def deliver(context: Context, request_id: UUID, claim: UUID, *, record: Record =
             log.info("delivery_dropped", request_id=str(request_id))
             return
     sending = _sending(context, delivery, record)
-    # Of what timed out the first answer says just that, whatever was found since.
-    is_to_go = record.is_late or not delivery.request.is_late
-    videos = (delivery.request.video_urls or ()) if is_to_go else ()
     try:
-        _send(context, delivery, sending, videos)
+        told = _send(context, delivery, sending, record)
     except DiscordError as error:
         _record_failure(context, delivery, claim, error, sending.detours, record)
         return
-    told: dict[str, Any] = {
-        "how": sending.how,
-        "video": sending.video.name.lower() if videos else None,
-        "attempts": delivery.attempts,
-        "detours": sending.detours,
-        **_mark(record),
-    }
     with context.database.begin() as conn:
         is_first = deliveries.delivered(conn, request_id, told, record=record)
     if is_first:
         log.info("request_delivered", request_id=str(request_id), **told)
+
+
+def deliver_unrecorded(context: Context, delivery: Delivery) -> dict[str, Any]:
+    """Deliver an answer of which nothing can be read or written now; how it went, for its event.
+
+    Raises DiscordError.
+    """
+    told = _send(context, delivery, _sending(context, delivery, ANSWER), ANSWER)
+    log.info("request_delivered", request_id=str(delivery.request.id), **told)
+    return told
 
 
 def refuse(context: Context, new: NewRequest, reply_to: ReplyTo | None, sentence: str) -> None:
@@ -113,9 +113,13 @@ def _sending(context: Context, delivery: Delivery, record: Record) -> Sending:
     )
 
 
-def _send(context: Context, delivery: Delivery, sending: Sending, videos: Sequence[str]) -> None:
+def _send(context: Context, delivery: Delivery, sending: Sending, record: Record) -> dict[str, Any]:
+    """Send it; what the event tells of it."""
     if delivery.attempts > MOST_ATTEMPTS:
         raise Hopeless(f"{MOST_ATTEMPTS} attempts came to nothing")
+    # Of what timed out the first answer says just that, whatever was found since.
+    is_to_go = record.is_late or not delivery.request.is_late
+    videos = (delivery.request.video_urls or ()) if is_to_go else ()
     # An edit that tells of progress may be under way, and must not come after the answer.
     time.sleep(min(delivery.not_before, AT_MOST).total_seconds())
     try:
@@ -127,6 +131,13 @@ def _send(context: Context, delivery: Delivery, sending: Sending, videos: Sequen
         sending.video = Video.ELSEWHERE
         sending.detours.append(reason)
     sending.send()
+    return {
+        "how": sending.how,
+        "video": sending.video.name.lower() if videos else None,
+        "attempts": delivery.attempts,
+        "detours": sending.detours,
+        **_mark(record),
+    }
 
 
 def _take_video(
@@ -171,7 +182,7 @@ def _record_failure(
             deliveries.give_up(conn, request_id, claim, told, record=record)
             log.error("delivery_given_up", request_id=str(request_id), **told)
             return
-        delay = _delay(error, delivery.attempts)
+        delay = delay_after(error, delivery.attempts)
         deliveries.park(conn, request_id, claim, due_in=delay, told=told, record=record)
         wait = round(delay.total_seconds(), 1)
         log.warning("delivery_parked", request_id=str(request_id), next_try_seconds=wait, **told)
@@ -182,7 +193,7 @@ def _mark(record: Record) -> dict[str, Any]:
     return {"late": True} if record.is_late else {}
 
 
-def _delay(error: DiscordError, attempts: int) -> timedelta:
+def delay_after(error: DiscordError, attempts: int) -> timedelta:
     """Until the next attempt: what Discord asks for, or twice as long as the last time."""
     wait = 2.0 ** min(attempts - 1, 12)
     if isinstance(error, RateLimited):

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 from db.deliveries import LATE
 from db.errors import DatabaseError
-from workers import chain, delivering, turns
+from workers import chain, delivering, outage, turns
 from workers.app import app
 from workers.chain import BrokerUnavailable
 from workers.context import context
@@ -47,6 +48,21 @@ def deliver_refusal(self: RequestTask, request_id: str) -> None:
     with _secrets_kept():
         new, reply_to = chain.received(headers), chain.received_reply(headers)
         delivering.refuse(context(), new, reply_to, chain.received_refusal(headers))
+
+
+@app.task(
+    bind=True,
+    base=RequestTask,
+    name="carry_on",
+    autoretry_for=(DatabaseError, BrokerUnavailable, DeliveryBroken),
+)
+def carry_on(self: RequestTask, request_id: str, known: dict[str, Any]) -> None:
+    """A request's next step while Postgres is away; what is known is in its message alone."""
+    del request_id
+    headers = self.request.headers
+    with _secrets_kept():
+        it = outage.received(chain.received(headers), known)
+        outage.carry_on(context(), it, chain.received_reply(headers))
 
 
 @app.task(base=RequestTask, name="tell_places", autoretry_for=())

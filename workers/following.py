@@ -15,11 +15,11 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
-from db import leases, requests
+from db import leases, replies, requests
 from db.errors import ClaimLost, DatabaseUnavailable, InvalidStatusTransition
 from db.records import Request
 from db.states import Status
-from workers import chain, experience, progress
+from workers import chain, experience, memory, progress
 from workers.context import Context
 from workers.polling import Schedule, schedule
 from workers.providers import Answer, Done, Failed, PollFailed, Running
@@ -77,6 +77,7 @@ def follow(context: Context, request_ids: Collection[UUID]) -> list[UUID]:
         context,
         [each for each, (_, it) in zip(taken, found, strict=True) if isinstance(it, _Wait)],
     )
+    since = time.monotonic()
     with context.database.autocommit() as conn:
         for is_progress in (True, False):
             delays = {
@@ -85,6 +86,11 @@ def follow(context: Context, request_ids: Collection[UUID]) -> list[UUID]:
                 if isinstance(finding, _Wait) and finding.is_progress is is_progress
             }
             leases.park(conn, delays, is_progress=is_progress)
+        if context.settings.database_outage == "proceed":
+            waiting = [(each, it.delay) for each, it in found if isinstance(it, _Wait)]
+            reply_to = replies.of(conn, [each.id for each, _ in waiting])
+            for request, delay in waiting:
+                memory.keep(request, reply_to.get(request.id), due_in=delay, since=since)
     ready = []
     for request, finding in found:
         if isinstance(finding, _Wait):

@@ -35,6 +35,8 @@ class WorkerSettings(Settings):
     """The broker, the limits, the provider and the storage. Durations are in seconds."""
 
     redis_url: SecretStr = SecretStr("redis://localhost:6379/0")
+    #: What becomes of new requests while Postgres is away.
+    database_outage: Literal["proceed", "refuse"] = "proceed"
     daily_limit: Annotated[int, Field(ge=1, le=1_000_000)] = 5
     monthly_quota: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     #: Whether what failed without being billed keeps its place in the limits.

@@ -7,9 +7,8 @@ between, it is unknown whether the call was made; nobody makes it again, and
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from random import uniform
 from typing import Final
@@ -20,12 +19,14 @@ import structlog
 from db import admission, events, keeping, leases, replies, requests
 from db.errors import ClaimLost, DatabaseUnavailable, InvalidStatusTransition, RequestNotFound
 from db.events import EventType
+from db.meanwhile import Meanwhile
 from db.records import NewRequest, ReplyTo, Request
 from db.standing import Admission
 from db.states import Status
 from db.validation import validate
 from workers import chain, progress, turns
 from workers.context import Context
+from workers.insisting import NotClaimed, insist
 from workers.providers import NotTaken, Refused
 from workers.storage import StorageUnavailable
 
@@ -35,9 +36,7 @@ LONGEST_BACKOFF: Final = timedelta(seconds=60)
 MAX_ATTEMPTS: Final = 15
 """Attempts to start in a row, with the backoff about ten minutes of a provider too busy."""
 
-
-WRITE_PAUSES: Final = (0.5, 1.0, 2.0)
-"""Seconds between tries to write what the call's end means; all well within a task's time."""
+TOO_BUSY: Final = "The video service was too busy for too long. Please try again later."
 
 
 class Step(Enum):
@@ -57,16 +56,10 @@ def admit(context: Context, new: NewRequest, *, reply_to: ReplyTo | None = None)
     """
     validate(new)
     context.provider.check(new)
-    priced = replace(
-        new,
-        provider=context.provider.name,
-        model=new.model or context.provider.model,
-        cost_usd=context.provider.price(new),
-    )
     with context.database.autocommit() as conn:
         answer = admission.admit(
             conn,
-            priced,
+            priced(context, new),
             daily_limit=context.settings.daily_limit,
             monthly_quota=context.settings.monthly_quota,
             # Where starts are paced, it may be its turn at once.
@@ -78,11 +71,27 @@ def admit(context: Context, new: NewRequest, *, reply_to: ReplyTo | None = None)
         return answer
 
 
+def priced(context: Context, new: NewRequest) -> NewRequest:
+    """The request with who makes it, with what, and for how much."""
+    return replace(
+        new,
+        provider=context.provider.name,
+        model=new.model or context.provider.model,
+        cost_usd=context.provider.price(new),
+    )
+
+
 def start(context: Context, request_id: UUID) -> Step:
-    """``pending → generating``, by at most one paid call whatever dies and whenever."""
+    """``pending → generating``, by at most one paid call whatever dies and whenever.
+
+    Raises NotClaimed where Postgres is away before that, and Unwritten where it is afterwards.
+    """
     claim = uuid4()
     call_until = time.monotonic() + turns.CALL_WITHIN.total_seconds()
-    request = turns.claim(context, request_id, claim)
+    try:
+        request = turns.claim(context, request_id, claim)
+    except DatabaseUnavailable as error:
+        raise NotClaimed(str(error)) from error
     if request is None:
         return _not_claimed(context, request_id)
     if request.attempts > MAX_ATTEMPTS:
@@ -91,11 +100,11 @@ def start(context: Context, request_id: UUID) -> Step:
             request,
             claim,
             code="busy",
-            message="The video service was too busy for too long. Please try again later.",
+            message=TOO_BUSY,
         )
     prefix = context.storage.prefix_for(request_id)
     try:
-        if not _create_marker(context, prefix, claim):
+        if not create_marker(context, prefix, claim):
             log.warning("start_outcome_unknown", request_id=str(request_id), reason="marker exists")
             return Step.STOPPED
     except StorageUnavailable as error:
@@ -106,7 +115,7 @@ def start(context: Context, request_id: UUID) -> Step:
     return _call(context, request, claim, prefix)
 
 
-def _create_marker(context: Context, prefix: str, claim: UUID) -> bool:
+def create_marker(context: Context, prefix: str, claim: UUID) -> bool:
     """Whether the marker is ours. An error may hide that it was made, so it is asked for again."""
     try:
         return context.storage.create_marker(prefix, claim)
@@ -141,10 +150,19 @@ def _call(context: Context, request: Request, claim: UUID, prefix: str) -> Step:
 def _accepted(
     context: Context, request: Request, claim: UUID, prefix: str, operation_name: str
 ) -> Step:
-    # Whatever becomes of the write, an operator can find the operation.
-    return _insist(
-        lambda: _record(context, request, claim, prefix, operation_name),
+    known = Meanwhile.of(
+        request,
+        status=Status.GENERATING,
+        claim=claim,
+        claimed_at=request.claimed_at,
+        started_at=datetime.now(UTC),
         operation_name=operation_name,
+        gcs_prefix=prefix,
+    )
+    # Whatever becomes of the write, an operator can find the operation.
+    return insist(
+        lambda: _record(context, request, claim, prefix, operation_name),
+        known,
     )
 
 
@@ -201,7 +219,8 @@ def _park(context: Context, request: Request, claim: UUID, *, reason: str) -> St
             leases.release(conn, request.id, claim, due_in=delay)
         return Step.STOPPED
 
-    return _insist(write)
+    known = Meanwhile.of(request, attempts=request.attempts, unused_claim=claim)
+    return insist(write, known)
 
 
 def _refuse(context: Context, request: Request, claim: UUID, *, code: str, message: str) -> Step:
@@ -218,21 +237,19 @@ def _refuse(context: Context, request: Request, claim: UUID, *, code: str, messa
         chain.announce(ended)
         return Step.STOPPED
 
-    return _insist(write)
-
-
-def _insist(write: Callable[[], Step], **facts: str) -> Step:
-    """Write what the call's end means, which nobody else knows, though Postgres hiccups.
-
-    A task that began anew would find its own claim and could tell nothing of the call.
-    """
-    for pause in WRITE_PAUSES:
-        try:
-            return write()
-        except DatabaseUnavailable as error:
-            log.warning("start_not_written", reason=str(error), next_try_seconds=pause, **facts)
-            time.sleep(pause)
-    return write()
+    now = datetime.now(UTC)
+    known = Meanwhile.of(
+        request,
+        status=Status.FAILED,
+        started_at=now,
+        completed_at=now,
+        error_code=code,
+        error_message=message,
+        billed=False,
+        counted=context.settings.failed_requests_count,
+        answer_claim=uuid4(),
+    )
+    return insist(write, known)
 
 
 def _not_claimed(context: Context, request_id: UUID) -> Step:

@@ -7,6 +7,7 @@ and deliveries may lie in a long queue, where they would expire before anybody c
 these another is sent only when what was sent before the row was due has been taken from the queue.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -14,6 +15,7 @@ from typing import Final
 from uuid import UUID
 
 from db import deliveries, forgetting, late_results, leases, removal, replies
+from db.errors import DatabaseUnavailable
 from db.records import Due
 from db.states import Status
 from workers import chain, queues, turns
@@ -30,8 +32,29 @@ PATIENCE: Final = 5.0
 """Seconds that an answer of Redis about its queues may take."""
 
 
+_was_away = [False]
+_waits_until = [0.0]
+
+
 def sweep(context: Context) -> None:
-    """Send everything that is due on its way."""
+    """Send everything that is due on its way. Raises DatabaseUnavailable.
+
+    After that it waits until Postgres has been back for a minute (twice RESCUE_AFTER_SECONDS):
+    what happened meanwhile is to be written before anybody looks for it.
+    """
+    try:
+        if _was_away[0]:
+            with context.database.autocommit():
+                _was_away[0] = False
+                _waits_until[0] = time.monotonic() + 2 * context.settings.rescue_after_seconds
+        if time.monotonic() >= _waits_until[0]:
+            _sweep(context)
+    except DatabaseUnavailable:
+        _was_away[0] = context.settings.database_outage == "proceed"
+        raise
+
+
+def _sweep(context: Context) -> None:
     taken_up_to = queues.taken_up_to(patience=PATIENCE)
     _sweep_requests(context, taken_up_to[STARTING])
     _give_turns(context)

@@ -14,11 +14,13 @@ from celery.exceptions import Ignore
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from db.errors import DatabaseError, DatabaseUnavailable
+from db.meanwhile import Meanwhile
 from db.validation import InvalidRequest
 from workers import (
     chain,
     following,
     late,
+    outage,
     privacy,
     retention,
     starting,
@@ -28,6 +30,7 @@ from workers import (
 from workers.app import app
 from workers.chain import BrokerUnavailable
 from workers.context import context
+from workers.insisting import NotClaimed, Unwritten
 from workers.starting import Step
 
 log = structlog.get_logger(__name__)
@@ -70,6 +73,10 @@ def create_request(self: RequestTask, request_id: str) -> None:
         log.warning("request_invalid", request_id=request_id, reason=str(error))
         chain.refuse(new, str(error), reply_to=reply_to)
         raise Ignore from None
+    except DatabaseUnavailable as error:
+        known = Meanwhile(starting.priced(context(), new), datetime.now(UTC))
+        outage.take_over(context(), known, reply_to, error)
+        raise Ignore from None
     if admission.refused_by is not None:
         price = context().provider.price(new)
         chain.refuse(new, words.refusal(admission.refused_by, price), reply_to=reply_to)
@@ -77,10 +84,23 @@ def create_request(self: RequestTask, request_id: str) -> None:
         raise Ignore
 
 
-@app.task(base=RequestTask, name="start_generation")
-def start_generation(request_id: str) -> None:
+@app.task(bind=True, base=RequestTask, name="start_generation")
+def start_generation(self: RequestTask, request_id: str) -> None:
     """``pending → generating``, by one paid call."""
-    _go_on_if(starting.start(context(), UUID(request_id)))
+    headers = self.request.headers
+    try:
+        step = starting.start(context(), UUID(request_id))
+    except NotClaimed as error:
+        if not chain.carries_request(headers):
+            raise
+        new = starting.priced(context(), chain.received(headers))
+        known = Meanwhile(new, datetime.now(UTC), has_row=True)
+        outage.take_over(context(), known, chain.received_reply(headers), error)
+        raise Ignore from None
+    except Unwritten as error:
+        outage.take_over(context(), error.known, chain.received_reply(headers), error)
+        raise Ignore from None
+    _go_on_if(step)
 
 
 @app.task(base=RequestTask, name="poll_operation")
@@ -115,7 +135,10 @@ def sweep() -> None:
     """Bring back what is due. The next sweep comes in a second, so this one is never retried."""
     try:
         sweeper.sweep(context())
-    except (DatabaseUnavailable, BrokerUnavailable) as error:
+    except DatabaseUnavailable as error:
+        log.warning("sweep_failed", reason=str(error))
+        outage.take_over_parked(context(), error)
+    except BrokerUnavailable as error:
         log.warning("sweep_failed", reason=str(error))
 
 

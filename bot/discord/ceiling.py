@@ -1,7 +1,7 @@
 """How much one person may ask for while the limits cannot be read (DG1).
 
-Whatever is asked for then waits in the queue for Postgres, and is admitted or refused like
-anything else once it is back: this bounds the queue, the limits bound the money.
+Whatever is asked for then is made without them, so this is all that bounds what an outage costs; it
+counts for the limits when Postgres is back.
 """
 
 import time

@@ -15,12 +15,16 @@ NOT_TAKEN_ON: Final = (
     "Please try again in a few minutes. (Should it have got through all the same, it appears here.)"
 )
 QUEUED_BLINDLY: Final = (
-    "Your video goes into the queue. I cannot look at your limits right now: they are looked at "
-    "before it is made, which may take a little longer than usual."
+    "Your video goes into the queue. I cannot look at your limits right now; "
+    "it counts for them all the same."
+)
+OUTAGE: Final = (
+    "Your video was not taken on: I cannot look at your limits right now. "
+    "Please try again in a few minutes."
 )
 CEILING_REACHED: Final = (
     "Your video was not taken on: I cannot look at your limits right now, and as many of your "
-    "requests as a day allows wait already. Please try again later."
+    "requests as a day allows were taken on meanwhile. Please try again later."
 )
 
 NO_LINK: Final = (

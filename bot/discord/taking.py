@@ -67,6 +67,9 @@ async def take_on(desk: Desk, asked: Asked, new: NewRequest) -> None:
     try:
         standing = await desk.standing(new.user_id, new.guild_id)
     except Unavailable as error:
+        if desk.settings.worker.database_outage == "refuse":
+            log.warning("request_declined", user_id=new.user_id, reason=str(error))
+            raise Declined(sentences.OUTAGE) from None
         log.warning("Rate limiting degraded", user_id=new.user_id, reason=str(error))
         if not desk.ceiling.take(new.user_id):
             raise Declined(sentences.CEILING_REACHED) from None

@@ -352,7 +352,7 @@ def test_a_call_of_unknown_outcome_is_found_by_its_output(
 
 def test_neither_log_nor_flower_shows_a_prompt_or_a_password(make_system: MakeSystem) -> None:
     """Through all that makes Celery talk: held tasks, retries, messages that nobody understands."""
-    system = make_system(SANDBOX_SECONDS=1)
+    system = make_system(SANDBOX_SECONDS=1, DATABASE_OUTAGE="refuse")
     worker = system.start_worker()
     news = [asked(prompt=OPEN + SECRET) for _ in range(6)]
     ids = [str(new.id) for new in news]

@@ -14,13 +14,15 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
-from db.records import Request
+from db.errors import PoolExhausted
+from db.meanwhile import Meanwhile
+from db.records import NewRequest, Request
 from db.states import Status
 from tests.db.rows import new_request
 from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
 from tests.workers.waiting import until
-from workers import chain, following, starting
+from workers import chain, following, outage, starting
 from workers.chain import BrokerUnavailable
 from workers.providers.sandbox import SandboxProvider
 from workers.settings import SandboxOutcome
@@ -195,3 +197,37 @@ def test_a_message_that_redis_did_not_confirm_may_be_sent_again(make_system: Mak
     system.wait_until_quiet()
     assert system.calls() == {first: 1, new.id: 1}
     assert system.story(new.id) == ["created", "generating", "completed"]
+
+
+def test_rl1_who_asks_in_a_hiccup_of_postgres_is_held_to_the_limit(
+    make_system: MakeSystem,
+) -> None:
+    system = make_system(DAILY_LIMIT=2)
+    asked = [new_request(user_id="greedy") for _ in range(5)]
+    with system.broker.in_use():
+        for new in asked:
+            # The worker that found Postgres away has sent this, and by now Postgres is back.
+            outage.carry_on(system.context, Meanwhile(new, datetime.now(UTC)), None)
+    assert not system.calls()
+    system.start_worker()
+    until(
+        lambda: (
+            sum(row is not None and row.status.has_ended for row in map(system.find, ids(asked)))
+            == 2
+        ),
+        what="what the limit allows is made",
+    )
+    system.wait_until_quiet()
+    assert sum(system.find(each) is not None for each in ids(asked)) == 2
+    assert sum(system.calls().values()) == 2
+
+
+def test_dg5_a_pool_that_is_exhausted_is_no_outage(make_system: MakeSystem) -> None:
+    system = make_system()
+    known = Meanwhile(new_request(), datetime.now(UTC))
+    with pytest.raises(PoolExhausted):
+        outage.take_over(system.context, known, None, PoolExhausted("all are in use"))
+
+
+def ids(asked: list[NewRequest]) -> list[UUID]:
+    return [each.id for each in asked]

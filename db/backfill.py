@@ -1,0 +1,146 @@
+"""Writing down afterwards what happened while Postgres was away (DG3).
+
+It goes through the guards that everything goes through: what stands wins, an ended request never
+changes, and what contradicts it is an event. Nobody asks the limits, and everything is counted. The
+times are those of whoever went on meanwhile.
+"""
+
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection, DateTime, bindparam, func, update
+from sqlalchemy.dialects.postgresql import insert
+
+from db import admission, deliveries, events, leases, replies, requests
+from db.events import EventType
+from db.meanwhile import Meanwhile
+from db.records import ReplyTo, Request
+from db.states import Status
+from db.tables import video_requests
+from db.telling import once_it_stands
+from db.transitions import ending, transition
+
+log = structlog.get_logger(__name__)
+
+c = video_requests.c
+
+
+def write(
+    conn: Connection, it: Meanwhile, reply_to: ReplyTo | None, *, lease: timedelta
+) -> Request | None:
+    """Write what became of a request as far as it is known; the row after that.
+
+    None where there was a row, and is none any more. The sweeper takes up after `lease` what goes
+    on. Wants a transaction; doing it again does no harm.
+    """
+    if not it.has_row:
+        _create(conn, it, lease=lease)
+    request = requests.get(conn, it.new.id)
+    if request is None:
+        log.warning("backfill_not_wanted", request_id=str(it.new.id))
+        return None
+    if reply_to is not None and it.delivered_at is None and request.delivered_at is None:
+        replies.keep(conn, request.id, reply_to)
+    if it.unused_claim is not None:
+        leases.release(conn, request.id, it.unused_claim, due_in=lease)
+    if it.started_at is not None:
+        _start(conn, it, request, lease=lease)
+    if it.status.has_ended:
+        _end(conn, it)
+    if it.delivered_at is not None:
+        deliveries.delivered(conn, request.id, it.delivery or {}, at=it.delivered_at)
+    return requests.get(conn, request.id)
+
+
+def _create(conn: Connection, it: Meanwhile, *, lease: timedelta) -> None:
+    """(nothing) → ``pending``. What is known already stays as it is (RT6)."""
+    columns = it.new.as_row() | {
+        "id": it.new.id,
+        "status": Status.PENDING,
+        "created_at": it.asked_at,
+        "fair_at": it.asked_at,
+        "due_at": func.now() + lease,
+        "claim": it.claim,
+        "claimed_at": it.claimed_at,
+        "billed": False,
+    }
+    created = insert(video_requests).values(**columns).on_conflict_do_nothing().returning(c.id)
+    if conn.execute(created).one_or_none() is None:
+        return
+    # It takes its money in a move of its own, the one that takes it whatever the limit.
+    conn.execute(update(video_requests).where(c.id == it.new.id).values(billed=True))
+    told = {
+        "provider": it.new.provider,
+        "model": it.new.model,
+        "cost_usd": None if it.new.cost_usd is None else float(it.new.cost_usd),
+    }
+    events.record(conn, it.new.id, EventType.CREATED, told, at=it.asked_at)
+    if it.new.source_id is not None:
+        source = {"source_id": str(it.new.source_id)}
+        events.record(conn, it.new.id, EventType.REMIXED, source, at=it.asked_at)
+    once_it_stands(conn, partial(admission.log_created, it.new))
+
+
+_AT: Final = bindparam("at", type_=DateTime(timezone=True))
+_START: Final = transition(
+    Status.GENERATING,
+    at=_AT,
+    started_at=_AT,
+    operation_name=bindparam("operation"),
+    gcs_prefix=bindparam("prefix"),
+    due_at=func.now() + bindparam("lease"),
+    attempts=0,
+)
+_END: Final = {
+    target: ending(
+        target,
+        at=_AT,
+        video_urls=bindparam("urls"),
+        error_code=bindparam("code"),
+        error_message=bindparam("message"),
+        billed=bindparam("is_billed"),
+        counted=bindparam("is_counted"),
+    )
+    for target in (Status.COMPLETED, Status.FAILED, Status.TIMEOUT)
+}
+
+
+def _start(conn: Connection, it: Meanwhile, request: Request, *, lease: timedelta) -> None:
+    """``pending → generating``. Whoever left the mark made the call, whatever the row says."""
+    moved = requests.moved(
+        conn,
+        request.id,
+        _START,
+        at=it.started_at,
+        operation=it.operation_name,
+        prefix=it.gcs_prefix,
+        lease=lease,
+    )
+    is_known = it.operation_name in (None, request.operation_name)
+    if moved is None and not is_known:
+        late = {"operation_name": it.operation_name}
+        events.record(conn, request.id, EventType.ACCEPTED_LATE, late)
+
+
+def _end(conn: Connection, it: Meanwhile) -> None:
+    """``generating →`` the end that was seen."""
+    moved = requests.moved(
+        conn,
+        it.new.id,
+        _END[it.status],
+        at=it.completed_at,
+        urls=None if it.video_urls is None else list(it.video_urls),
+        code=it.error_code,
+        message=it.error_message,
+        is_billed=it.billed,
+        is_counted=it.counted,
+    )
+    if moved is not None:
+        return
+    stands = requests.get(conn, it.new.id)
+    if stands is not None and stands.status is not it.status:
+        told = {"stands": stands.status, "was": it.status}
+        log.warning("backfill_contradicted", request_id=str(it.new.id), **told)
+        events.record(conn, it.new.id, EventType.CONTRADICTED, told)

@@ -1,0 +1,209 @@
+"""DG3: what happened without Postgres is written through the guards, and counted without asking."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+from db import backfill, budgets, events, leases, limits, requests
+from db.engine import Database
+from db.meanwhile import Meanwhile
+from db.records import ReplyTo, Request
+from db.standing import Budget, Period, Scope
+from db.states import Status
+from tests.db.rows import LEASE, PREFIX, URLS, admit_one, admitted, new_request, row, start
+
+BEGIN = datetime.now(UTC) - timedelta(hours=2)
+STARTED, COMPLETED, DELIVERED = (BEGIN + timedelta(seconds=each) for each in (3, 70, 71))
+
+
+def seen(**changes: Any) -> Meanwhile:
+    """A request of two hours ago that was made and delivered."""
+    facts: dict[str, Any] = {
+        "new": new_request(channel_id="123"),
+        "asked_at": BEGIN,
+        "status": Status.COMPLETED,
+        "claim": uuid4(),
+        "claimed_at": BEGIN + timedelta(seconds=2),
+        "started_at": STARTED,
+        "operation_name": "operations/1",
+        "gcs_prefix": PREFIX,
+        "completed_at": COMPLETED,
+        "video_urls": URLS,
+        "delivered_at": DELIVERED,
+        "delivery": {"how": "edit"},
+    }
+    return Meanwhile(**facts | changes)
+
+
+def write(database: Database, it: Meanwhile, reply_to: ReplyTo | None = None) -> Request | None:
+    with database.begin() as conn:
+        return backfill.write(conn, it, reply_to, lease=LEASE)
+
+
+def told(database: Database, request_id: UUID) -> list[tuple[str, datetime]]:
+    with database.begin() as conn:
+        return [(each.event_type, each.created_at) for each in events.of_request(conn, request_id)]
+
+
+def kinds(database: Database, request_id: UUID) -> list[str]:
+    return [kind for kind, _ in told(database, request_id)]
+
+
+def test_the_row_and_its_events_have_the_times_of_the_outage(database: Database) -> None:
+    it = seen()
+    written = write(database, it)
+    assert written == row(database, it.new.id)
+    assert written is not None
+    assert (written.created_at, written.started_at, written.completed_at) == (
+        BEGIN,
+        STARTED,
+        COMPLETED,
+    )
+    assert (written.duration_ms, written.delivered_at) == (67_000, DELIVERED)
+    assert (written.operation_name, written.gcs_prefix) == ("operations/1", PREFIX)
+    assert written.delivery_due_at is None
+    assert told(database, it.new.id) == [
+        ("created", BEGIN),
+        ("status_changed", STARTED),
+        ("status_changed", COMPLETED),
+        ("delivered", DELIVERED),
+    ]
+    # What is said of it meanwhile is what is written.
+    said = it.as_request()
+    assert (said.duration_ms, said.video_urls) == (written.duration_ms, written.video_urls)
+
+
+def test_writing_it_again_changes_nothing(database: Database) -> None:
+    it = seen()
+    first = write(database, it)
+    before = told(database, it.new.id)
+    assert write(database, it) == first
+    assert told(database, it.new.id) == before
+
+
+def test_it_counts_for_limits_and_budgets_that_it_did_not_ask(database: Database) -> None:
+    everybody = Budget(Scope.ALL, "", Period.DAY, Decimal("1.00"))
+    with database.begin() as conn:
+        budgets.set_limit(conn, everybody)
+    now = datetime.now(UTC)
+    for _ in range(7):
+        new = new_request(cost_usd=Decimal("0.40"))
+        write(database, Meanwhile(new, now))
+    with database.begin() as conn:
+        assert limits.get_rate_limit_info(conn, "alice", 100).used == 7
+        [(_, spent)] = budgets.of_all(conn)
+    assert spent == Decimal("2.80")
+
+
+def test_what_was_not_billed_gives_its_money_back(database: Database) -> None:
+    with database.begin() as conn:
+        budgets.set_limit(conn, Budget(Scope.ALL, "", Period.DAY, Decimal("1.00")))
+    now = datetime.now(UTC)
+    it = seen(
+        new=new_request(cost_usd=Decimal("0.40")),
+        asked_at=now,
+        started_at=now,
+        completed_at=now,
+        status=Status.FAILED,
+        video_urls=None,
+        error_code="refused",
+        error_message="No.",
+        billed=False,
+        counted=False,
+        delivered_at=None,
+    )
+    written = write(database, it)
+    assert written is not None
+    assert (written.billed, written.counted, written.error_message) == (False, False, "No.")
+    with database.begin() as conn:
+        assert limits.get_rate_limit_info(conn, "alice", 5).used == 0
+        [(_, spent)] = budgets.of_all(conn)
+    assert spent == 0
+    assert kinds(database, it.new.id) == ["created", "status_changed", "status_changed", "failed"]
+
+
+def test_a_row_that_is_there_is_the_request(database: Database) -> None:
+    """Whoever called meanwhile had the mark, so the row's claim came too late or was its own."""
+    for claim in (None, uuid4()):
+        new = new_request()
+        admitted(database, claim=claim, id=new.id)
+        created = row(database, new.id).created_at
+        written = write(database, seen(new=new, delivered_at=None))
+        assert written is not None
+        assert (written.status, written.created_at) == (Status.COMPLETED, created)
+        assert written.claim == claim
+        assert kinds(database, new.id).count("created") == 1
+
+
+def test_what_has_ended_stays_as_it_is_and_the_contradiction_is_an_event(
+    database: Database,
+) -> None:
+    claim, new = uuid4(), new_request()
+    admitted(database, claim=claim, id=new.id)
+    with database.begin() as conn:
+        start(conn, new.id, claim)
+        requests.time_out(conn, new.id, message="Too late")
+    before = row(database, new.id)
+    write(database, seen(new=new, operation_name="operations/2", delivered_at=None))
+    after = row(database, new.id)
+    assert after == before
+    assert kinds(database, new.id)[-2:] == ["accepted_late", "contradicted"]
+
+
+def test_what_still_goes_on_is_due_after_the_lease(database: Database) -> None:
+    reply_to = ReplyTo("1", "token")
+    it = seen(status=Status.GENERATING, completed_at=None, video_urls=None, delivered_at=None)
+    written = write(database, it, reply_to)
+    assert written is not None
+    assert written.due_at is not None
+    assert written.due_at > datetime.now(UTC)
+    with database.begin() as conn:
+        [(taken, age)] = leases.take_up(conn, [it.new.id], lease=LEASE)
+    assert taken.operation_name == "operations/1"
+    assert age > timedelta(hours=1)
+
+
+def test_an_answer_that_was_not_given_is_due(database: Database) -> None:
+    written = write(database, seen(delivered_at=None))
+    assert written is not None
+    assert written.delivery_due_at is not None
+
+
+def test_a_claim_that_no_call_was_made_with_is_given_back(database: Database) -> None:
+    claim, new = uuid4(), new_request()
+    admitted(database, claim=claim, id=new.id)
+    it = Meanwhile(new, BEGIN, has_row=True, unused_claim=claim)
+    written = write(database, it)
+    assert written is not None
+    assert (written.status, written.claim) == (Status.PENDING, None)
+    # Another's stays.
+    with database.autocommit() as conn:
+        leases.claim(conn, new.id, uuid4(), lease=LEASE)
+    written = write(database, it)
+    assert written is not None
+    assert written.claim is not None
+
+
+def test_a_row_that_was_forgotten_is_not_made_again(database: Database) -> None:
+    it = seen(has_row=True)
+    assert write(database, it) is None
+    with database.begin() as conn:
+        assert requests.get(conn, it.new.id) is None
+
+
+def test_the_next_one_is_refused_by_what_was_written(database: Database) -> None:
+    for _ in range(5):
+        write(database, Meanwhile(new_request(), datetime.now(UTC)))
+    with database.autocommit() as conn:
+        assert not admit_one(conn, new_request(), limit=5).is_allowed
+
+
+def test_a_remix_names_its_source(database: Database) -> None:
+    source = uuid4()
+    it = replace(seen(), new=new_request(source_id=source))
+    written = write(database, it)
+    assert written is not None
+    assert written.source_id == source
+    assert kinds(database, it.new.id)[:2] == ["created", "remixed"]

@@ -1,0 +1,227 @@
+"""Without Postgres: asked for, made, delivered, and written down afterwards (DG1 to DG3).
+
+One worker goes through all the outages; each is over when what was to happen in it was seen.
+"""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+import pytest
+
+from db import limits
+from db.records import ReplyTo
+from db.states import Status
+from tests.e2e.delivery import Asked, Studio, new_studio
+from tests.e2e.discord import Callback, FakeDiscord, Guild, Person, fake_discord
+from tests.workers.broker import altered
+from tests.workers.conftest import MakeSystem
+from tests.workers.waiting import until
+from workers import chain, starting
+
+OPEN, SECRET = (
+    "A long corridor of doors, each a little smaller th",
+    "an the one before it: Persephone",
+)
+WHOLE = ["created", "generating", "completed", "delivered"]
+
+
+@pytest.fixture(scope="module")
+def studio(make_shared_system: MakeSystem) -> Iterator[Studio]:
+    """A Discord, and a worker for whom a video takes a second."""
+    with ExitStack() as stack:
+        discord = stack.enter_context(fake_discord())
+        found = new_studio(stack, make_shared_system, discord, SANDBOX_SECONDS=1)
+        found.system.start_worker()
+        yield found
+        assert not discord.unexpected
+
+
+@pytest.fixture
+def discord(studio: Studio) -> FakeDiscord:
+    return studio.discord
+
+
+@pytest.fixture
+def guild(discord: FakeDiscord) -> Guild:
+    return discord.new_guild()
+
+
+@pytest.fixture
+def ana(discord: FakeDiscord, guild: Guild) -> Person:
+    return discord.new_person("ana", guild)
+
+
+def wait_until_answered(studio: Studio, asked: Asked) -> None:
+    studio.wait(lambda: asked.answer.attachments, "the video is in the answer")
+
+
+def check(studio: Studio, *asked: Asked) -> None:
+    """Each was paid for once, answered once, and its history is complete."""
+    system = studio.system
+    for each in asked:
+        studio.wait_until_delivered(each)
+    system.wait_until_quiet()
+    calls = system.calls()
+    for each in asked:
+        assert calls[each.id] == 1
+        assert system.story(each.id) == WHOLE
+        assert len(studio.answers(each)) == 1
+        row = system.row(each.id)
+        moments = [event.created_at for event in system.events(each.id)]
+        assert moments == [row.created_at, row.started_at, row.completed_at, row.delivered_at]
+        assert moments == sorted(moments)
+        assert row.operation_name is not None
+        assert row.status is Status.COMPLETED
+        assert row.video_urls is not None
+        assert (row.counted, row.billed) == (True, True)
+
+
+def used(studio: Studio, person: Person) -> int:
+    with studio.system.database.begin() as conn:
+        return limits.get_rate_limit_info(conn, str(person.id), 100).used
+
+
+def test_what_is_asked_for_is_made_delivered_and_written_down_afterwards(
+    studio: Studio, ana: Person
+) -> None:
+    system = studio.system
+    with system.watch() as watch:
+        with system.postgres_away():
+            begin = datetime.now(UTC)
+            asked = studio.ask(ana, prompt=OPEN + SECRET)
+            wait_until_answered(studio, asked)
+            about = {"request_id": str(asked.id)}
+            studio.wait(lambda: system.worker.said("request_delivered", **about), "that is known")
+            messages = until(system.broker.messages, what="it waits to be written")
+            end = datetime.now(UTC)
+        check(studio, asked)
+        told = json.dumps(watch.events, default=str)
+    row = system.row(asked.id)
+    # The times are those of the outage.
+    assert row.completed_at is not None
+    assert row.delivered_at is not None
+    assert begin < row.created_at < row.completed_at < row.delivered_at < end
+    assert (row.prompt, row.provider) == (OPEN + SECRET, "sandbox")
+    assert used(studio, ana) == 1
+    [error] = [each for each in system.lines_about(asked.id) if each["level"] == "error"]
+    context = {name: error[name] for name in ("user_id", "guild_id", "channel_id")}
+    assert context == {name: getattr(row, name) for name in context}
+    assert error["parameters"]["duration_seconds"] == 4
+    [warning] = system.worker.said("Rate limiting degraded", **about)
+    assert warning["level"] == "warning"
+    # Neither the log, nor Flower, nor what would be seen of waiting tasks shows any secret.
+    for shown in (system.log, told, str(messages)):
+        assert "Persephone" not in shown
+        assert asked.answer.token not in shown
+    assert OPEN not in told + str(messages)
+
+
+def test_what_is_being_made_when_postgres_is_back_goes_on_as_any_request(
+    studio: Studio, ana: Person
+) -> None:
+    with studio.system.postgres_away():
+        asked = studio.ask(ana)
+        studio.wait(lambda: studio.system.calls()[asked.id], "the call is made")
+    check(studio, asked)
+
+
+def test_a_call_that_could_not_be_written_is_followed_and_written_down(
+    studio: Studio, ana: Person
+) -> None:
+    """Postgres goes between claim and answer, and stays away longer than the request."""
+    asked = studio.ask(ana, duration_seconds=8, resolution="1080p")
+    studio.wait(lambda: studio.system.has_marker(asked.id), "the call is about to be made")
+    with studio.system.postgres_away():
+        studio.wait(lambda: studio.system.calls()[asked.id], "the call is made")
+        wait_until_answered(studio, asked)
+    check(studio, asked)
+
+
+def test_what_was_admitted_and_not_started_is_started_without_postgres(
+    studio: Studio, ana: Person
+) -> None:
+    system = studio.system
+    answer = ana.slash("veo", {"prompt": "a red fox"})
+    assert studio.raw.answer(answer, Callback.DEFERRED_MESSAGE).status_code == 204
+    new = studio.request(ana)
+    asked = Asked(new.id, ana, answer)
+    reply_to = ReplyTo(str(studio.discord.world.application_id), answer.token)
+    [(queue, raw)] = system.broker.record(lambda: chain.enqueue(new, reply_to=reply_to))
+    admitted = starting.admit(system.context, new, reply_to=reply_to)
+    assert admitted.is_allowed
+    with system.postgres_away():
+        system.broker.deliver(queue, altered(raw, task="start_generation"))
+        wait_until_answered(studio, asked)
+    check(studio, asked)
+
+
+def test_a_death_in_the_outage_pays_for_nothing_again(studio: Studio, ana: Person) -> None:
+    system = studio.system
+    with system.postgres_away():
+        asked = studio.ask(ana)
+        studio.wait(lambda: system.calls()[asked.id], "the call is made")
+        for child in system.worker.children():
+            os.kill(child, signal.SIGKILL)
+        wait_until_answered(studio, asked)
+    studio.wait_until_delivered(asked)
+    system.wait_until_quiet()
+    assert system.calls()[asked.id] == 1
+    assert len(studio.answers(asked)) == 1
+    assert system.story(asked.id) == WHOLE
+
+
+@pytest.mark.parametrize("crowd", [2, pytest.param(8, marks=pytest.mark.long)])
+def test_a_crowd_in_an_outage(
+    studio: Studio, discord: FakeDiscord, guild: Guild, crowd: int
+) -> None:
+    """Everybody asks five times, twice before it begins."""
+    people = [discord.new_person(f"person {number}", guild) for number in range(crowd)]
+    asked = [studio.ask(each) for each in people for _ in range(2)]
+    studio.wait(lambda: studio.system.calls()[asked[3].id], "some are being made")
+    with studio.system.postgres_away():
+        later = [studio.ask(each) for each in people for _ in range(3)]
+        until(
+            lambda: all(each.answer.attachments for each in later), what="all are made", within=90
+        )
+    check(studio, *later)
+    for each in asked:
+        studio.wait_until_delivered(each)
+        assert studio.system.calls()[each.id] == 1
+        assert studio.system.story(each.id) == WHOLE
+        assert len(studio.answers(each)) == 1
+    assert {used(studio, each) for each in people} == {5}
+
+
+def test_what_was_being_made_is_delivered_though_postgres_knew_of_it_alone(
+    studio: Studio, make_system: MakeSystem
+) -> None:
+    """It waits to be asked about, in no message, and the worker remembers it."""
+    with ExitStack() as stack:
+        found = new_studio(stack, make_system, studio.discord, SANDBOX_SECONDS=6)
+        system = found.system
+        system.start_worker(concurrency=1)
+        asked = found.ask(studio.discord.new_person("cy", studio.discord.new_guild()))
+        system.wait_for_row(asked.id, lambda row: row.status is Status.GENERATING)
+        system.wait_until_quiet()
+        with system.postgres_away():
+            wait_until_answered(found, asked)
+        check(found, asked)
+
+
+def test_whoever_refuses_makes_nothing_before_postgres_is_back(
+    studio: Studio, make_system: MakeSystem
+) -> None:
+    system = make_system(DATABASE_OUTAGE="refuse")
+    worker = system.start_worker()
+    new = studio.request(studio.discord.new_person("bo", studio.discord.new_guild()))
+    with system.postgres_away():
+        system.submit(new)
+        until(lambda: "retry: Retry in" in worker.log, what="it is tried again")
+        assert not system.has_marker(new.id)
+    [row] = system.wait_until_ended([new.id])
+    assert row.status is Status.COMPLETED
+    assert not worker.said("Rate limiting degraded")

@@ -1,0 +1,165 @@
+"""The steps of a request without Postgres, one by one: what the mark allows, and how each ends."""
+
+import json
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from db.engine import Database
+from db.meanwhile import Meanwhile
+from db.settings import DatabaseSettings
+from db.states import Status
+from tests.db.rows import new_request
+from tests.workers.test_money import context_of
+from workers import answering_alone, following_alone, memory, outage, starting_alone
+from workers.context import Context
+from workers.following import LOOKS
+from workers.settings import SandboxOutcome
+from workers.starting import MAX_ATTEMPTS
+
+NOWHERE = DatabaseSettings.model_validate({"database_url": "postgresql://nobody@127.0.0.1:1/no"})
+
+
+def alone(outcome: SandboxOutcome, *, does_count: bool = True) -> Context:
+    return context_of(Database(NOWHERE), outcome, failed_requests_count=does_count)
+
+
+def asked() -> Meanwhile:
+    return Meanwhile(new_request(generate_audio=False), datetime.now(UTC))
+
+
+def calls() -> int:
+    return len(list((Path("videos") / ".sandbox").glob("*.json")))
+
+
+def long_ago(known: Meanwhile) -> Meanwhile:
+    """The same, begun before its time was up."""
+    before = datetime.now(UTC) - timedelta(hours=1)
+    is_started = known.started_at is not None
+    return replace(known, claimed_at=before, started_at=before if is_started else None)
+
+
+def test_it_is_called_for_once_and_followed_to_its_video() -> None:
+    context = alone(SandboxOutcome.COMPLETED)
+    started, _ = starting_alone.start(context, asked())
+    assert (started.status, calls()) == (Status.GENERATING, 1)
+    ended, _ = following_alone.follow(context, started)
+    assert ended.status is Status.COMPLETED
+    assert ended.video_urls == context.storage.outputs(str(started.gcs_prefix))
+    assert ended.operation_name == started.operation_name
+
+
+def test_whoever_finds_the_mark_makes_no_call_and_finds_the_video() -> None:
+    """The message came again: the first one may have made the call."""
+    context, known = alone(SandboxOutcome.COMPLETED), asked()
+    starting_alone.start(context, known)
+    again, _ = starting_alone.start(context, known)
+    assert (again.started_at, again.operation_name, calls()) == (None, None, 1)
+    ended, _ = following_alone.follow(context, again)
+    assert (ended.status, ended.started_at) == (Status.COMPLETED, again.claimed_at)
+
+
+@pytest.mark.parametrize("does_count", [True, False])
+def test_what_is_refused_ends_and_gives_its_money_back(does_count: bool) -> None:
+    context = alone(SandboxOutcome.REFUSED, does_count=does_count)
+    ended, _ = starting_alone.start(context, asked())
+    assert (ended.status, ended.error_code) == (Status.FAILED, "refused")
+    assert (ended.billed, ended.counted) == (False, does_count)
+    assert ended.started_at == ended.completed_at
+
+
+def test_what_is_not_taken_is_tried_again_for_a_while() -> None:
+    context, known = alone(SandboxOutcome.BUSY), asked()
+    for attempt in range(MAX_ATTEMPTS + 1):
+        assert (known.status, known.attempts) == (Status.PENDING, attempt)
+        known, pause = starting_alone.start(context, known)
+        assert pause > timedelta(0)
+    known, _ = starting_alone.start(context, known)
+    assert (known.status, known.error_code, known.billed) == (Status.FAILED, "busy", False)
+
+
+@pytest.mark.parametrize("outcome", [SandboxOutcome.FAILED, SandboxOutcome.FILTERED])
+def test_what_fails_says_why(outcome: SandboxOutcome) -> None:
+    context = alone(outcome)
+    started, _ = starting_alone.start(context, asked())
+    ended, _ = following_alone.follow(context, started)
+    assert ended.status is Status.FAILED
+    assert ended.error_message
+    assert not ended.billed
+
+
+def test_what_never_comes_times_out_after_a_last_question() -> None:
+    context = alone(SandboxOutcome.NEVER)
+    started, _ = starting_alone.start(context, asked())
+    waiting, pause = following_alone.follow(context, started)
+    assert (waiting.status, pause) == (Status.GENERATING, context.provider.poll_every)
+    ended, _ = following_alone.follow(context, long_ago(started))
+    assert (ended.status, ended.billed, ended.counted) == (Status.TIMEOUT, True, True)
+    assert ended.error_message == "Generation timed out after 5 minutes"
+    # Had it been there in the end, it were a video.
+    context = alone(SandboxOutcome.COMPLETED)
+    started, _ = starting_alone.start(context, asked())
+    ended, _ = following_alone.follow(context, long_ago(started))
+    assert ended.status is Status.COMPLETED
+
+
+def test_a_call_that_was_perhaps_never_taken_gives_its_place_back() -> None:
+    context, known = alone(SandboxOutcome.COMPLETED), asked()
+    prefix = context.storage.prefix_for(known.new.id)
+    assert context.storage.create_marker(prefix, uuid4())
+    claimed, _ = starting_alone.start(context, known)
+    assert calls() == 0
+    ended, _ = following_alone.follow(context, long_ago(claimed))
+    assert (ended.status, ended.billed, ended.counted) == (Status.TIMEOUT, False, False)
+    assert ended.started_at is not None
+
+
+def test_a_video_that_does_not_show_is_waited_for_and_then_a_failure() -> None:
+    context = alone(SandboxOutcome.COMPLETED)
+    known, _ = starting_alone.start(context, asked())
+    for video in context.storage.outputs(str(known.gcs_prefix)):
+        Path(video.removeprefix("file://")).unlink()
+    for _ in range(LOOKS):
+        known, pause = following_alone.follow(context, known)
+        assert known.status is Status.GENERATING
+        assert pause > timedelta(0)
+    known, _ = following_alone.follow(context, known)
+    assert (known.status, known.error_code) == (Status.FAILED, "no_video")
+
+
+def test_one_of_two_that_came_to_the_same_end_answers() -> None:
+    context = alone(SandboxOutcome.COMPLETED)
+    known = replace(asked(), new=new_request(channel_id="123"))
+    ended, _ = following_alone.follow(context, starting_alone.start(context, known)[0])
+    assert answering_alone.is_wanted(ended)
+    other = replace(ended, answer_claim=uuid4())
+    # Discord cannot be reached, but this one may go on trying.
+    tried = answering_alone.answer(context, ended, None)
+    assert tried is not None
+    assert (tried[0].delivered_at, tried[0].attempts) == (None, 1)
+    assert answering_alone.answer(context, other, None) is None
+    assert answering_alone.answer(context, tried[0], None) is not None
+
+
+def test_only_those_are_remembered_whose_time_has_not_come() -> None:
+    context = alone(SandboxOutcome.COMPLETED)
+    memory.take()
+    early, late = (starting_alone.start(context, asked())[0].as_request() for _ in range(2))
+    now = time.monotonic()
+    memory.keep(early, None, due_in=timedelta(seconds=1), since=now - 2)
+    memory.keep(late, None, due_in=timedelta(minutes=1), since=now)
+    assert [each.request for each in memory.take()] == [late]
+    assert not memory.take()
+
+
+def test_a_message_knows_everything_but_what_its_headers_carry() -> None:
+    context = alone(SandboxOutcome.COMPLETED)
+    known, _ = starting_alone.start(context, asked())
+    known, _ = following_alone.follow(context, known)
+    facts = json.loads(json.dumps(outage.facts(known)))
+    assert known.new.prompt not in str(facts)
+    assert outage.received(known.new, facts) == known
