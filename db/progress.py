@@ -9,6 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, and_, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import array
 
 from db.leases import IN_LINE
 from db.records import Experience, ReplyTo
@@ -19,8 +20,12 @@ from db.transitions import guarded_status
 
 SAMPLE: Final = 200
 """Requests of the recent past that experience is made of."""
+RECENT: Final = timedelta(days=7)
+"""How far that past goes back."""
 ENOUGH: Final = 20
 """Requests below which there is no experience to speak of."""
+SHARES: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+"""Of these requests, the parts of which it says how long they took."""
 
 c = reply_tokens.c
 r = video_requests.c
@@ -99,16 +104,19 @@ def experience(conn: Connection, model: str | None, duration_seconds: int) -> Ex
             r.status == literal(Status.COMPLETED.value, literal_execute=True),
             r.model == model,
             r.duration_seconds == duration_seconds,
+            r.completed_at > func.now() - RECENT,
         )
         .order_by(r.completed_at.desc())
         .limit(SAMPLE)
         .subquery("recent")
     )
-    number, half, most = conn.execute(
+    number, taken = conn.execute(
         select(
             func.count(),
-            func.percentile_cont(0.5).within_group(recent.c.seconds),
-            func.percentile_cont(0.95).within_group(recent.c.seconds),
+            func.percentile_cont(array(SHARES)).within_group(recent.c.seconds),
         ).execution_options(query="experience")
     ).one()
-    return Experience(half, most) if number >= ENOUGH else None
+    if number < ENOUGH:
+        return None
+    quantiles = dict(zip(SHARES, taken, strict=True))
+    return Experience(quantiles[0.5], quantiles[0.95], tuple(quantiles.items()))

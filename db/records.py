@@ -224,3 +224,5 @@ class Experience:
     half: float
     #: Nineteen of twenty took no longer.
     most: float
+    #: Shares of them, and the seconds within which each had ended, both rising.
+    quantiles: Sequence[tuple[float, float]]

@@ -26,8 +26,8 @@ SLACK: Final = timedelta(seconds=5)
 
 _STORAGE_REMEDIES: Final = {
     "folder": "Let the user of the workers write to OUTPUT_DIR",
-    "gcs": "Let the service account create, list, read and delete objects in GCS_BUCKET, and sign "
-    "addresses; workers/README.rst names the roles",
+    "gcs": "Run as a service account that may create, list, read and delete objects in GCS_BUCKET, "
+    "and sign addresses: workers/README.rst, Cloud Storage, has the commands",
 }
 _REACH_DISCORD: Final = "Let this machine reach DISCORD_API_URL"
 
@@ -113,11 +113,10 @@ def provider() -> Well:
 
 
 def model() -> Well:
-    """The one that is used where none is asked for stays a while."""
-    used = providers.load(read(WorkerSettings))
-    warning = retirement.warning(used)
+    """Those that may be asked for stay a while."""
+    warning = retirement.warning(providers.load(read(WorkerSettings)))
     if warning is None:
-        return Well(f"{used.model} is not to be retired in the next {retirement.NOTICE.days} days")
+        return Well(f"none is to be retired in the next {retirement.NOTICE.days} days")
     return Well(warning, retirement.REMEDY)
 
 

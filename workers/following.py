@@ -19,9 +19,11 @@ from db import leases, replies, requests
 from db.errors import ClaimLost, DatabaseUnavailable, InvalidStatusTransition
 from db.records import Request
 from db.states import Status
-from workers import chain, memory, progress
+from workers import chain, experience, memory, progress
 from workers.context import Context
+from workers.polling import Schedule, schedule
 from workers.providers import Answer, Done, Failed, PollFailed, Running
+from workers.quoting import without
 from workers.starting import MAX_ATTEMPTS, Step, backoff
 from workers.storage import StorageUnavailable
 from workers.words import figure
@@ -59,12 +61,14 @@ def follow(context: Context, request_ids: Collection[UUID]) -> list[UUID]:
     """Ask once about each request, end or park what can be; those whose outputs are there."""
     with context.database.autocommit() as conn:
         taken = leases.take_up(conn, request_ids, lease=context.settings.rescue_after)
+        schedules = [_schedule(context, conn, request) for request, _ in taken]
     ask_until = time.monotonic() + ASK_FOR
     with ThreadPoolExecutor(max_workers=min(THREADS, len(taken) or 1)) as threads:
         # Each thread logs as this task does.
         findings = threads.map(
-            lambda each, here: here.run(_examine, context, *each, ask_until),
+            lambda each, by, here: here.run(_examine, context, *each, by, ask_until),
             taken,
+            schedules,
             [copy_context() for _ in taken],
         )
         found = list(zip((request for request, _ in taken), findings, strict=True))
@@ -142,7 +146,15 @@ def timeout_message(timeout: timedelta) -> str:
     return f"Generation timed out after {figure(timeout)}"
 
 
-def _examine(context: Context, request: Request, age: timedelta, ask_until: float) -> _Finding:
+def _schedule(context: Context, conn: Connection, request: Request) -> Schedule:
+    provider = context.provider
+    known = experience.with_such(conn, request)
+    return schedule(known, first=provider.first_poll_after, every=provider.poll_every)
+
+
+def _examine(
+    context: Context, request: Request, age: timedelta, by: Schedule, ask_until: float
+) -> _Finding:
     """Look at one request: questions only, nothing is written. Runs in a thread."""
     if time.monotonic() > ask_until:
         return _Wait(timedelta(0), is_progress=True)
@@ -151,12 +163,14 @@ def _examine(context: Context, request: Request, age: timedelta, ask_until: floa
         # Asked about after its time, over and over, to no end: asking may be what kills.
         return _Overdue()
     try:
-        finding = _ask(context, request, age)
+        finding = _ask(context, request, age, by)
     except Exception as error:
         # Whatever it is, it is no verdict on this request, and no reason to drop the others.
         is_expected = isinstance(error, PollFailed | StorageUnavailable)
+        # Who is asked by a name alone may tell the prompt (LG2).
+        reason = without(str(error), request.prompt, request.negative_prompt)
         log.warning(
-            "poll_failed", request_id=str(request.id), reason=str(error), exc_info=not is_expected
+            "poll_failed", request_id=str(request.id), reason=reason, exc_info=not is_expected
         )
         finding = _Wait(backoff(request.attempts), is_progress=False)
     if not isinstance(finding, _Wait):
@@ -166,9 +180,11 @@ def _examine(context: Context, request: Request, age: timedelta, ask_until: floa
     return _Wait(min(finding.delay, left), finding.is_progress)
 
 
-def _ask(context: Context, request: Request, age: timedelta) -> _Finding:
-    if age < min(context.provider.first_poll_after, context.settings.generation_timeout):
-        return _Wait(context.provider.first_poll_after - age, is_progress=True)
+def _ask(context: Context, request: Request, age: timedelta, by: Schedule) -> _Finding:
+    if by.is_too_early(age) and age < context.settings.generation_timeout:
+        # Who waits is told of progress all the same.
+        rest = progress.EVERY if progress.is_waited_for(request) else timedelta.max
+        return _Wait(min(by.next_after(age), rest), is_progress=True)
     if request.operation_name is None:
         is_there = bool(context.storage.outputs(_prefix(context, request)))
         answer: Answer = Done() if is_there else Running()
@@ -176,7 +192,7 @@ def _ask(context: Context, request: Request, age: timedelta) -> _Finding:
         answer = context.provider.poll(request.operation_name)
     match answer:
         case Running():
-            return _Wait(context.provider.poll_every, is_progress=True)
+            return _Wait(by.next_after(age), is_progress=True)
         case Done():
             return _Ready()
         case Failed():
@@ -218,7 +234,8 @@ def _write(
         case _Overdue(), _:
             return requests.time_out(conn, request.id, message=message)
         case Failed(code, said, reason, is_billed), _:
-            log.warning("generation_failed", request_id=str(request.id), code=code, reason=reason)
+            told = without(reason, request.prompt, request.negative_prompt)
+            log.warning("generation_failed", request_id=str(request.id), code=code, reason=told)
             return requests.fail(
                 conn,
                 request.id,

@@ -19,9 +19,9 @@ from sqlalchemy import Connection
 
 from db import progress as telling
 from db.errors import DatabaseError
-from db.records import Experience, ReplyTo, Request
+from db.records import ReplyTo, Request
 from db.validation import is_snowflake
-from workers import answers, discord
+from workers import answers, discord, experience
 from workers.answers import Message
 from workers.context import Context
 from workers.discord import DiscordError, NoAnswer, RateLimited, Unavailable
@@ -39,11 +39,8 @@ AT_MOST: Final = timedelta(seconds=6)
 """Within which every edit of a batch has been answered, or given up."""
 SILENCE: Final = 30.0
 """Seconds for which a Discord that does not answer is left alone."""
-REMEMBER: Final = 60.0
-"""Seconds for which experience counts as recent."""
 
 _silent_until = [0.0]
-_experience: dict[tuple[str | None, int], tuple[float, Experience | None]] = {}
 
 Facts = TypeVarTuple("Facts")
 Told = tuple[Request, timedelta]
@@ -59,7 +56,9 @@ def tell(context: Context, running: Sequence[Told]) -> None:
     _tell(
         context,
         theirs,
-        lambda conn, request, age: answers.progress(request.status, age, _recent(conn, request)),
+        lambda conn, request, age: answers.progress(
+            request.status, age, experience.with_such(conn, request)
+        ),
     )
 
 
@@ -124,13 +123,3 @@ def _edit(
 def is_waited_for(request: Request) -> bool:
     """Whether there is somebody in Discord who waits for it."""
     return is_snowflake(request.channel_id) and not (request.deleted_at or request.forgotten_at)
-
-
-def _recent(conn: Connection, request: Request) -> Experience | None:
-    """What such requests have taken of late; asked for once a minute."""
-    kind = request.model, request.duration_seconds
-    asked, found = _experience.get(kind, (None, None))
-    if asked is None or time.monotonic() - asked > REMEMBER:
-        found = telling.experience(conn, *kind)
-        _experience[kind] = time.monotonic(), found
-    return found

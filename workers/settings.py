@@ -5,12 +5,14 @@ from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from db.settings import Settings
+
+_ADDRESS: Final = re.compile(r"https?://[^/?#@\s]+[^?#@\s]*")
 
 
 class SandboxOutcome(StrEnum):
@@ -83,6 +85,21 @@ class WorkerSettings(Settings):
             raise PydanticCustomError("missing", "is required")
         return value
 
+    @field_validator("google_cloud_project", "google_cloud_location", "gcs_bucket")
+    @classmethod
+    def _is_a_name(cls, value: str | None) -> str | None:
+        # It is put into addresses.
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9_.:-]+", value):
+            raise ValueError("must be a name and nothing else, without gs://, slashes or spaces")
+        return value
+
+    @field_validator("google_vertex_base_url")
+    @classmethod
+    def _is_an_address(cls, url: str | None) -> str | None:
+        if url is not None and not _ADDRESS.fullmatch(url):
+            raise ValueError("must look like https://us-central1-aiplatform.googleapis.com")
+        return url
+
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, url: SecretStr) -> SecretStr:
@@ -125,7 +142,7 @@ class DiscordSettings(Settings):
     @field_validator("discord_api_url")
     @classmethod
     def _is_address(cls, url: str) -> str:
-        if not re.fullmatch(r"https?://[^/?#@\s]+[^?#@\s]*", url):
+        if not _ADDRESS.fullmatch(url):
             raise ValueError("must look like https://discord.com/api/v10")
         return url.rstrip("/")
 

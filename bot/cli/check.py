@@ -44,6 +44,7 @@ def _settings() -> "Well":
     """All that are set are right, and none is missing that every process needs."""
     from bot.settings import BotSettings, FlowerSettings, GivenSettings, WebSettings
     from db.settings import DatabaseSettings, SettingsError, read, require
+    from workers import providers
     from workers.findings import Well, Wrong
     from workers.settings import DiscordSettings, LogSettings, WorkerSettings
 
@@ -52,6 +53,8 @@ def _settings() -> "Well":
     common = (DatabaseSettings, WorkerSettings, DiscordSettings, LogSettings)
     try:
         require(*common, BotSettings, FlowerSettings, WebSettings, brought=own)
+        # What only the provider knows to be wrong: a model that it has not.
+        providers.load(read(WorkerSettings))
     except SettingsError as error:
         raise Wrong(str(error), ".env.example tells of every variable") from None
     return Well("none is missing or wrong")

@@ -19,7 +19,7 @@ WARM_UP = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What one side took, in microseconds."""
+    """What one side took, in microseconds unless the comparison says otherwise."""
 
     name: str
     median: float
@@ -34,6 +34,7 @@ class Comparison:
     subject: Timing
     base: Timing
     bound: float | None = None
+    unit: str = "microseconds"
 
     @property
     def ratio(self) -> float:

@@ -4,7 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.benchmarks import admission, budgets, growth, rate_check, reads, retention, transitions
+from tests.benchmarks import (
+    admission,
+    budgets,
+    growth,
+    polling,
+    rate_check,
+    reads,
+    retention,
+    transitions,
+)
 from tests.benchmarks.ground import Ground
 from tests.benchmarks.measuring import Comparison
 
@@ -24,6 +33,7 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "transitions": Benchmark("a guarded move against a plain UPDATE and INSERT", transitions.run),
     "reads": Benchmark("history and statistics against the time they may take", reads.run),
     "retention": Benchmark("admissions while half of all requests are deleted", retention.run),
+    "polling": Benchmark("learned polls against a fixed 10 s, simulated", polling.run),
     "growth": Benchmark("admission and rate check with ten times the rows", growth.run),
     "reads-growth": Benchmark("history and statistics with ten times the rows", reads.run_growth),
 }

@@ -13,7 +13,7 @@ WORDS = {True: "holds", False: "MISSED", None: "-"}
 
 
 def table(found: Iterable[Comparison], console: Console) -> None:
-    """A line for each comparison; times in microseconds."""
+    """A line for each comparison; times in microseconds, where there is no other unit."""
     console.width = max(console.width, 110)
     shown = Table(title="Microseconds: median (95th percentile)", title_justify="left")
     for heading in ("", "takes", "against", "takes", "ratio", "bound", ""):
@@ -22,9 +22,9 @@ def table(found: Iterable[Comparison], console: Console) -> None:
     for each in found:
         shown.add_row(
             each.name,
-            _times(each.subject),
+            _times(each.subject, each.unit),
             each.base.name,
-            _times(each.base),
+            _times(each.base, each.unit),
             f"{each.ratio:.2f}",
             "-" if each.bound is None else f"{each.bound:.2f}",
             WORDS[each.holds],
@@ -33,11 +33,13 @@ def table(found: Iterable[Comparison], console: Console) -> None:
 
 
 def as_json(found: Iterable[Comparison]) -> str:
-    """A list of objects; times in microseconds."""
+    """A list of objects; times in microseconds, where ``unit`` is no other."""
     return json.dumps(
         [asdict(each) | {"ratio": each.ratio, "holds": each.holds} for each in found], indent=2
     )
 
 
-def _times(timing: Timing) -> str:
+def _times(timing: Timing, unit: str) -> str:
+    if unit != "microseconds":
+        return f"{timing.median:.2f} ({timing.p95:.2f}) {unit}"
     return f"{timing.median:,.0f} ({timing.p95:,.0f})"

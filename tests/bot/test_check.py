@@ -208,7 +208,7 @@ def test_google_is_asked_for_all_that_a_video_needs(check: Check, there: Google)
     used = "veo-3.1-fast-generate-001"
     assert found.row("provider")[0] == f"veo: Vertex AI lets this account use {used}"
     # Its retirement is announced: no failure, and something to be done about it.
-    assert f"{used} is to be retired on" in found.row("model")[0]
+    assert re.search(rf"To be retired on .*\b{used}\b", found.row("model")[0])
     assert "VEO_MODEL" in found.row("model")[1]
     assert not [each for each in there.vertex.calls if each.is_start]
 
@@ -233,6 +233,12 @@ def test_wrong_settings_are_named_and_the_rest_is_looked_at(check: Check) -> Non
     assert found.row("database")[1] == "Correct the settings first"
     assert found.row("clock")[0] == "it agrees with Discord"
     assert "discord" not in found.wrong
+
+
+def test_a_model_that_is_retired_is_a_wrong_setting(check: Check, there: Google) -> None:
+    found = check(**{**there.environment, "VEO_MODEL": "veo-3.0-generate-001"})
+    assert (found.status, found.wrong) == (2, ["settings", "provider", "model"])
+    assert "Google retired the model veo-3.0-generate-001" in found.row("settings")[0]
 
 
 def test_what_hangs_is_told_to_hang_and_what_breaks_tells_no_secret() -> None:

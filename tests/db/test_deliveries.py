@@ -11,10 +11,18 @@ from db.engine import Database
 from db.records import Delivery, ReplyTo
 from db.states import Status
 from tests.db.rows import LEASE, admitted, end, in_state, row, start
+from tests.db.test_rate_check_plan import plan
 
 CHANNEL = "300000000000000000"
 TOKEN = ReplyTo("100", "an interaction's token")
 SECOND = timedelta(seconds=1)
+#: Completed so many hours ago, after so many milliseconds.
+FINISHED = text(
+    "INSERT INTO video_requests (user_id, guild_id, channel_id, prompt, model,"
+    " duration_seconds, aspect_ratio, resolution, status, started_at, completed_at,"
+    " duration_ms) SELECT 'a', 'g', 'c', 'a fox', :model, 4, '16:9', '720p', 'completed',"
+    " now(), now() - :ago * interval '1 hour', :took FROM generate_series(1, :number)"
+)
 
 
 def ended(database: Database, status: Status = Status.COMPLETED, channel: str = CHANNEL) -> UUID:
@@ -198,17 +206,11 @@ def test_no_progress_is_told_of_what_has_ended_or_is_being_delivered(database: D
 
 
 def test_experience_is_of_twenty_or_more_of_the_same_kind(database: Database) -> None:
-    finished = text(
-        "INSERT INTO video_requests (user_id, guild_id, channel_id, prompt, model,"
-        " duration_seconds, aspect_ratio, resolution, status, started_at, completed_at,"
-        " duration_ms) SELECT 'a', 'g', 'c', 'a fox', :model, 4, '16:9', '720p', 'completed',"
-        " now(), now() - :ago * interval '1 hour', :took FROM generate_series(1, :number)"
-    )
     with database.autocommit() as conn:
 
         def finish(number: int, took: int, *, model: str = "m", ago: int = 0) -> None:
             values = {"number": number, "took": took, "model": model, "ago": ago}
-            conn.execute(finished, values)
+            conn.execute(FINISHED, values)
 
         finish(10, 60_000)
         finish(9, 80_000)
@@ -226,6 +228,33 @@ def test_experience_is_of_twenty_or_more_of_the_same_kind(database: Database) ->
         found = progress.experience(conn, "m", 4)
         assert found is not None
         assert (found.half, found.most) == (30.0, 30.0)
+
+
+def test_experience_has_the_times_that_a_schedule_is_made_of(database: Database) -> None:
+    with database.autocommit() as conn:
+        conn.execute(FINISHED, {"model": "m", "ago": 24 * 8, "took": 1_000, "number": 100})
+        # Of a week ago: too long.
+        assert progress.experience(conn, "m", 4) is None
+        for took in range(101):
+            conn.execute(FINISHED, {"model": "m", "ago": 1, "took": took * 1000, "number": 1})
+        found = progress.experience(conn, "m", 4)
+    assert found is not None
+    assert [share for share, _ in found.quantiles] == [*progress.SHARES]
+    assert [seconds for _, seconds in found.quantiles] == pytest.approx(
+        [100 * share for share in progress.SHARES]
+    )
+    assert (found.half, found.most) == (50.0, 95.0)
+
+
+def test_experience_is_read_from_its_index_alone(database: Database) -> None:
+    """No more of it than the latest two hundred, of thousands."""
+    with database.autocommit() as conn:
+        for model, number in (("m", 5000), ("other", 5000)):
+            conn.execute(FINISHED, {"model": model, "ago": 1, "took": 70_000, "number": number})
+        conn.execute(text("VACUUM ANALYZE video_requests"))
+    with database.begin() as conn:
+        found = plan(conn, lambda conn: progress.experience(conn, "m", 4))
+    assert found.scans == [("Index Only Scan", "idx_video_requests_experience", progress.SAMPLE)]
 
 
 @pytest.mark.parametrize(
@@ -249,5 +278,5 @@ def test_what_is_asked_every_second_is_answered_by_an_index(
 ) -> None:
     with database.begin() as conn:
         conn.execute(text("SET LOCAL enable_seqscan = off"))
-        plan = "\n".join(conn.execute(text(f"EXPLAIN {question}")).scalars())
-    assert index in plan, plan
+        explained = "\n".join(conn.execute(text(f"EXPLAIN {question}")).scalars())
+    assert index in explained, explained

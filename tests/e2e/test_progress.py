@@ -46,11 +46,12 @@ def discord(studio: Studio) -> FakeDiscord:
 
 
 def age(studio: Studio, asked: Asked, seconds: float) -> None:
-    """As if that much time had passed since the start, and since the last edit."""
+    """As if that much time had passed since the start, the last edit and the last poll."""
     with studio.system.database.begin() as conn:
         for statement in (
             "UPDATE video_requests SET started_at = started_at - :passed * interval '1 second',"
-            " claimed_at = claimed_at - :passed * interval '1 second' WHERE id = :id",
+            " claimed_at = claimed_at - :passed * interval '1 second', due_at = now()"
+            " WHERE id = :id",
             "UPDATE reply_tokens SET told_at = told_at - :passed * interval '1 second'"
             " WHERE request_id = :id",
         ):
@@ -58,10 +59,15 @@ def age(studio: Studio, asked: Asked, seconds: float) -> None:
 
 
 def polls(studio: Studio, number: int) -> None:
-    """Until the sweeper has had so many more polls made."""
+    """Until the sweeper has had so many more polls made, which would have to wait otherwise."""
     said = len([line for line in studio.system.worker.lines if is_poll(line)])
 
     def are_made() -> bool:
+        # Again and again: a poll that is under way puts the next one off.
+        with studio.system.database.begin() as conn:
+            conn.execute(
+                text("UPDATE video_requests SET due_at = now() WHERE status = 'generating'")
+            )
         return len([line for line in studio.system.worker.lines if is_poll(line)]) >= said + number
 
     until(are_made, what=f"{number} more polls")

@@ -46,6 +46,11 @@ class Case:
     is_billed: bool = True
 
 
+def prompt_of(name: str) -> str:
+    """Longer than what a log may tell of it."""
+    return f"a red fox in the snow under a tall old tree at night, and Google says: {name}"
+
+
 def refused(accident: Accident, code: str, *says: str, reason: str) -> Case:
     return Case(
         starts=(accident,),
@@ -181,6 +186,12 @@ CASES: Final[Mapping[str, Case]] = {
         "Retry",
         reason="failed with 14 UNAVAILABLE: Try again.",
     ),
+    "the operation tells the prompt": failed(
+        scripts.fails(3, f"Not this: {prompt_of('the operation tells the prompt')}."),
+        "refused",
+        "could not make a video of this request.",
+        reason="failed with 3 INVALID_ARGUMENT: Not this: ….; the request was found wrong",
+    ),
     "filtered": failed(
         scripts.filters("The video was blocked. Support codes: 61493863"),
         "filtered",
@@ -199,6 +210,10 @@ CASES: Final[Mapping[str, Case]] = {
     ),
     "a poll: 429": asked_again(scripts.refuses(429), reason="429 RESOURCE_EXHAUSTED"),
     "a poll: 503": asked_again(scripts.refuses(503), reason="503 UNAVAILABLE"),
+    "a poll: the prompt": asked_again(
+        scripts.refuses(503, f"Not now: {prompt_of('a poll: the prompt')}."),
+        reason="503 UNAVAILABLE: Not now: ….",
+    ),
     "a poll: 404": asked_again(scripts.refuses(404), reason="404 NOT_FOUND"),
     "a poll: cut": asked_again(scripts.cuts(is_taken=False), reason="was not reached"),
     "a poll: no answer": asked_again(scripts.hangs(is_taken=False), reason="ReadTimeout"),
@@ -244,11 +259,6 @@ def evening(
             )
             asked[name] = studio.ask(ana, prompt=prompt)
         yield Evening(there, studio, asked)
-
-
-def prompt_of(name: str) -> str:
-    """Longer than what a log may tell of it."""
-    return f"a red fox in the snow under a tall old tree at night, and Google says: {name}"
 
 
 @pytest.fixture(params=CASES)

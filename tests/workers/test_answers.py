@@ -222,14 +222,14 @@ def test_whatever_is_asked_it_fits_and_mentions_one(
         (
             Status.GENERATING,
             40,
-            Experience(70.2, 131.0),
+            Experience(70.2, 131.0, ()),
             "🎬 Your video is being made: started 40 s ago. Of the latest videos like it, half "
             "took up to 70 s, 19 of 20 up to 2 min 11 s.",
         ),
         (
             Status.GENERATING,
             150,
-            Experience(70.0, 110.0),
+            Experience(70.0, 110.0, ()),
             "🎬 Your video is being made: started 2 min 30 s ago. Of the latest videos like it, "
             "half took up to 70 s, 19 of 20 up to 110 s. This one takes longer than most.",
         ),

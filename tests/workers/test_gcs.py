@@ -19,6 +19,7 @@ from tests.e2e.google.cloud import BUCKET, Cloud, google_cloud
 from tests.e2e.google.front import cloud_run
 from tests.e2e.google.storage import OBJECT_VIEWER
 from tests.workers.storages import gcs
+from tests.workers.waiting import until
 from workers import removal
 from workers.storage import StorageUnavailable
 from workers.storage.gcs import GcsStorage
@@ -186,6 +187,21 @@ def test_a_mark_that_was_made_unseen_is_ours_when_asked_again(cloud: Cloud) -> N
         assert not storage.create_marker(prefix, another)
 
 
+def test_a_removal_that_comes_late_takes_no_mark_of_another(cloud: Cloud) -> None:
+    impatient, storage = gcs(cloud, patience=IMPATIENT), gcs(cloud)
+    prefix = storage.prefix_for(uuid4())
+    storage.create_marker(prefix, uuid4())
+    cloud.storage.traffic.hang("DELETE *")
+    with pytest.raises(StorageUnavailable, match="cannot be removed"):
+        impatient.remove_marker(prefix)
+    storage.remove_marker(prefix)
+    assert storage.create_marker(prefix, uuid4())
+    late, _ = cloud.storage.traffic.calls("DELETE *")
+    cloud.storage.traffic.release_all()
+    until(lambda: late.status, what="it was carried out")
+    assert not storage.create_marker(prefix, uuid4())
+
+
 def test_a_mark_is_made_though_one_answer_is_lost(cloud: Cloud) -> None:
     storage = gcs(cloud)
     prefix = storage.prefix_for(uuid4())
@@ -328,6 +344,14 @@ def test_a_bucket_that_does_not_exist_is_named(cloud: Cloud) -> None:
         with pytest.raises(StorageUnavailable, match=r"no-such-bucket/.* GCS_BUCKET wrong\?"):
             ask()
     assert cloud.storage.traffic.count()
+
+
+def test_an_emulator_without_a_scheme_is_told_of(
+    cloud: Cloud, film: Film, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", cloud.storage.url.removeprefix("http://"))
+    with pytest.raises(StorageUnavailable, match=r"STORAGE_EMULATOR_HOST .* begin with http://"):
+        gcs(cloud).outputs(film.prefix)
 
 
 def test_outputs_of_many_requests_are_removed_side_by_side(cloud: Cloud) -> None:

@@ -15,11 +15,13 @@ ENDS = date(2027, 3, 1)
 
 
 class Ageing(SandboxProvider):
-    """One whose model goes, and which has another that went."""
+    """One whose models go, two of them on one day."""
 
     offers = (
         Offer("sandbox", "Sandbox", retires_on=ENDS),
-        Offer("older", "Old Sandbox", retires_on=date(2020, 1, 1)),
+        Offer("finer", "Fine Sandbox", retires_on=ENDS + timedelta(days=90)),
+        Offer("older", "Old Sandbox", retires_on=ENDS),
+        Offer("lasting", "Sandbox for ever"),
     )
 
 
@@ -33,7 +35,15 @@ def made(kind: type[SandboxProvider]) -> SandboxProvider:
 )
 def test_a_warning_from_sixty_days_before(days: int, when: str) -> None:
     found = retirement.warning(made(Ageing), ENDS - timedelta(days=days))
-    assert found == f"sandbox is to be retired on 2027-03-01 or later: {when}."
+    assert found == f"To be retired on 2027-03-01 or later ({when}): sandbox, older."
+
+
+def test_every_model_on_offer_is_warned_of_each_day_in_a_sentence() -> None:
+    found = retirement.warning(made(Ageing), ENDS + timedelta(days=80))
+    assert found == (
+        "To be retired on 2027-03-01 or later (any day now): sandbox, older. "
+        "To be retired on 2027-05-30 or later (in 10 days): finer."
+    )
 
 
 def test_no_warning_earlier_nor_where_no_end_is_announced() -> None:
@@ -49,10 +59,6 @@ def test_the_log_is_warned_once_at_the_start() -> None:
         retirement.warn(made(SandboxProvider))
         retirement.warn(made(Gone))
     [line] = lines
-    assert (line["event"], line["log_level"], line["model"]) == (
-        "model_retires",
-        "warning",
-        "sandbox",
-    )
-    assert "2020-01-01" in line["reason"]
+    assert (line["event"], line["log_level"]) == ("model_retires", "warning")
+    assert line["reason"] == "To be retired on 2020-01-01 or later (any day now): sandbox."
     assert "VEO_MODEL" in line["remedy"]

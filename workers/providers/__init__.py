@@ -117,7 +117,7 @@ class Provider(Protocol):
 
     @property
     def poll_every(self) -> timedelta:
-        """Between one question and the next."""
+        """Between one question and the next, as long as it is not known how long such ones take."""
 
     @property
     def starts_per_minute(self) -> int | None:

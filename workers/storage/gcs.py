@@ -71,9 +71,16 @@ class GcsStorage:
         return True
 
     def remove_marker(self, prefix: str) -> None:
-        """Delete the marker's object, if it is there."""
-        with translated(f"The mark of {prefix} cannot be removed"):
-            self._delete(self._blob(prefix + MARKER))
+        """Delete the marker's object, if it is there; and no other that comes after it.
+
+        A call that nobody waits for any more may be carried out all the same.
+        """
+        with (
+            translated(f"The mark of {prefix} cannot be removed"),
+            suppress(NotFound, PreconditionFailed),
+        ):
+            marker = self._found(prefix + MARKER)
+            marker.delete(if_generation_match=marker.generation, **self._how)
 
     def outputs(self, prefix: str) -> list[str]:
         """Every ``*.mp4`` with anything in it, however deep: Veo makes folders of its own."""

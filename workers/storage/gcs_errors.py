@@ -40,6 +40,14 @@ _STATUS: Final = {
     404: "it is not there (404); or is GCS_BUCKET wrong?",
     429: "Cloud Storage is asked too often (429)",
 }
+_NO_ADDRESS: Final = "STORAGE_EMULATOR_HOST is no address: it must begin with http:// or https://"
+_ON_THE_WAY: Final = {
+    requests.exceptions.MissingSchema: _NO_ADDRESS,
+    requests.exceptions.InvalidSchema: _NO_ADDRESS,
+    requests.Timeout: "Google did not answer in time",
+    requests.ConnectionError: "Google cannot be reached",
+}
+"""The first that it is."""
 
 
 @contextmanager
@@ -77,11 +85,8 @@ def _words(error: Any, remedy: str) -> str:
         case TransportError():
             # Nobody else has words of their own for it.
             return f"IAM does not sign; {remedy}"
-        case requests.Timeout():
-            return "Google did not answer in time"
-        case requests.ConnectionError():
-            return "Google cannot be reached"
-    return f"Google's answer cannot be used ({type(error).__name__})"
+    found = [words for kind, words in _ON_THE_WAY.items() if isinstance(error, kind)]
+    return found[0] if found else f"Google's answer cannot be used ({type(error).__name__})"
 
 
 def _refusal(status: int | None, reason: str, remedy: str) -> str:

@@ -126,7 +126,7 @@ def test_a_model_that_is_about_to_be_retired_is_warned_of(
 ) -> None:
     owner = discord.new_person("owner", guild)
     discord.world.owner = owner.user
-    shown = owner.slash("dashboard").wait_for_text("is to be retired on")
+    shown = owner.slash("dashboard").wait_for_text("To be retired on")
     assert "veo-3.1-fast-generate-001" in texts(shown)
     for process in studio.system.processes:
         [line] = process.said("model_retires")

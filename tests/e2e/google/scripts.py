@@ -37,6 +37,8 @@ class Accident:
     content_type: str = "application/json"
     #: Whether the operation is begun all the same.
     is_taken: bool = False
+    #: Where the answer leads.
+    location: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,11 @@ def says(
     """An answer of whatever shape; text as it is, everything else as JSON."""
     text = told if isinstance(told, str) else json.dumps(told)
     return Accident(Manner.ANSWER, status, text, content_type, is_taken)
+
+
+def leads(location: str, *, status: int = 307) -> Accident:
+    """It is to be asked again at another address."""
+    return Accident(Manner.ANSWER, status, location=location)
 
 
 def cuts(*, is_taken: bool) -> Accident:

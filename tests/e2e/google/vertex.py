@@ -217,7 +217,10 @@ async def _meet(accident: Accident) -> web.Response:
             # The server's end ends it.
             await asyncio.Event().wait()
     return web.Response(
-        text=accident.text, status=accident.status, content_type=accident.content_type
+        text=accident.text,
+        status=accident.status,
+        content_type=accident.content_type,
+        headers={"Location": accident.location} if accident.location else None,
     )
 
 

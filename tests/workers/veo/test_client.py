@@ -11,7 +11,7 @@ from db.settings import SettingsError
 from tests.e2e.google.studio import Google
 from tests.workers.veo.conftest import asked, prefix_of
 from workers import providers
-from workers.providers import Provider
+from workers.providers import PollFailed, Provider, Refused
 
 TOKEN = "POST /token"
 
@@ -57,6 +57,21 @@ def test_a_token_that_has_run_out_is_renewed_before_the_paid_call(
         request = asked(f"a fox with token {number}")
         assert fresh.start(request, prefix_of(request))
     assert there.accounts.traffic.count(TOKEN) >= before + 2
+
+
+def test_a_token_that_is_not_accepted_any_more_is_replaced(there: Google) -> None:
+    fresh = providers.load(there.settings())
+    request = asked("a fox whose keeper changes")
+    name = fresh.start(request, prefix_of(request))
+    there.accounts.expire_tokens()
+    with pytest.raises(PollFailed, match="401"):
+        fresh.poll(name)
+    assert fresh.poll(name)
+    there.accounts.expire_tokens()
+    # A start is not made again by itself: whoever asks next has a good token.
+    with pytest.raises(Refused, match="401"):
+        fresh.start(request, prefix_of(request))
+    assert fresh.start(request, prefix_of(request))
 
 
 def test_every_paid_call_has_a_connection_of_its_own(there: Google, veo: Provider) -> None:

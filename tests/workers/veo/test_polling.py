@@ -70,6 +70,14 @@ def test_a_poll_that_fails_says_nothing_of_the_operation(
     assert veo.poll(name) == Running()
 
 
+def test_who_tells_of_an_end_need_not_name_the_operation(there: Google, veo: Provider) -> None:
+    ends = {"done": True, "error": {"code": 13, "message": "Internal error."}}
+    prompt = there.vertex.arrange("a fox without a name", polls=(scripts.says(ends),))
+    found = veo.poll(begun(veo, prompt))
+    assert isinstance(found, Failed)
+    assert found.code == "provider_error"
+
+
 def test_a_poll_that_nobody_answers_ends(there: Google, impatient: Provider) -> None:
     prompt = there.vertex.arrange("hush", polls=(scripts.hangs(is_taken=False),))
     name = begun(impatient, prompt)

@@ -86,6 +86,7 @@ UNKNOWN = {
     "a page of HTML": scripts.says("<html>Sign in</html>", content_type="text/html"),
     "nothing": scripts.says(""),
     "no name": scripts.says({}),
+    "another address": scripts.leads("?again=yes"),
     "a list": scripts.says([{"name": "a"}]),
     "a number for a name": scripts.says({"name": 7}),
     "a name that is none": scripts.says({"name": "operation-7"}),
@@ -179,6 +180,20 @@ def test_a_start_whose_outcome_is_unknown_is_one_call(
     found = fail_to_start(there, veo, f"unknown by {case}", UNKNOWN[case])
     assert isinstance(found, OutcomeUnknown)
     assert len(there.vertex.starts(f"unknown by {case}")) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "projects/p/locations/us-central1/publishers/google/models/m/operations/7f-1",
+        "projects/12345/locations/us-central1/operations/7",
+    ],
+)
+def test_a_start_is_known_by_whatever_name_google_gives_it(
+    there: Google, veo: Provider, name: str
+) -> None:
+    request = asked(there.vertex.arrange(f"a fox called {name}", scripts.says({"name": name})))
+    assert veo.start(request, prefix_of(request)) == name
 
 
 def test_a_start_that_nobody_answers_ends(there: Google, impatient: Provider) -> None:

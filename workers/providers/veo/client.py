@@ -1,7 +1,8 @@
 """The calls to Vertex AI by Google's own library, which is imported at the first of them.
 
-Nothing here retries. The paid call has a connection of its own, for one that was kept open could
-break under it, and nobody would know whether it was taken. Every wait has an end.
+Nothing here retries, and no answer leads to another call. The paid call has a connection of its
+own, for one that was kept open could break under it, and nobody would know whether it was taken.
+Every wait has an end.
 """
 
 from datetime import timedelta
@@ -21,11 +22,12 @@ from workers.providers import (
     Refused,
 )
 from workers.providers.veo import failures, filters, operations
-from workers.providers.veo.quoting import quoted
+from workers.quoting import quoted
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
     from google.genai import Client
+    from google.genai.errors import APIError
 
 SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
 WAITS: Final = 4
@@ -85,6 +87,7 @@ class Vertex:
             source = types.GenerateVideosSource(prompt=request.prompt)
             operation = client.models.generate_videos(model=model, source=source, config=asked)
         except errors.APIError as error:
+            self._renew_after(error)
             raise _answered(error, *private) from None
         except unsent as error:
             raise NotTaken(f"no connection to Vertex AI: {_named(error)}") from None
@@ -107,6 +110,7 @@ class Vertex:
             asked = types.GenerateVideosOperation.model_validate({"name": operation_name})
             found = self._client(for_start=False).operations.get(asked)
         except errors.APIError as error:
+            self._renew_after(error)
             raise PollFailed(f"Vertex AI answered {_status(error)}") from None
         except (httpx.HTTPError, GoogleAuthError, OSError) as error:
             raise PollFailed(f"Vertex AI was not reached: {_named(error)}") from None
@@ -125,7 +129,7 @@ class Vertex:
         try:
             client = self._client(for_start=False)
         except (GoogleAuthError, OSError, ValueError) as error:
-            remedy = failures.REFUSALS[401].advice
+            remedy = failures.REFUSALS[failures.NOT_ACCEPTED].advice
             raise NotReady(f"no token for Vertex AI: {_named(error)}", remedy=remedy) from None
         try:
             client.operations.get(types.GenerateVideosOperation.model_validate({"name": name}))
@@ -151,6 +155,13 @@ class Vertex:
             self._asker = self._asker or self._new_client(kept_open=8)
             return self._asker
 
+    def _renew_after(self, error: "APIError") -> None:
+        """Have the next call get a token of its own, where this one's was not accepted."""
+        if error.code == failures.NOT_ACCEPTED:
+            with self._lock:
+                if self._credentials is not None:
+                    self._credentials.token = None
+
     @staticmethod
     def _found_credentials() -> "Credentials":
         """Application Default Credentials: a key file, or the machine's own account."""
@@ -173,7 +184,11 @@ class Vertex:
                 base_url=self._base_url,
                 api_version="v1",
                 timeout=round(self._timeout / timedelta(milliseconds=1)),
-                client_args={"limits": httpx.Limits(max_keepalive_connections=kept_open)},
+                client_args={
+                    "limits": httpx.Limits(max_keepalive_connections=kept_open),
+                    # Else the paid call is made again wherever an answer leads.
+                    "follow_redirects": False,
+                },
             ),
         )
 
@@ -201,7 +216,7 @@ def _without_a_token(error: Exception) -> ProviderError:
     told = f"no token for Vertex AI: {_named(error)}"
     if isinstance(error, TransportError) or getattr(error, "retryable", False):
         return NotTaken(told)
-    failure = failures.REFUSALS[401]
+    failure = failures.REFUSALS[failures.NOT_ACCEPTED]
     return Refused(f"{told}; {failure.advice}", code=failure.code, message=failure.message)
 
 

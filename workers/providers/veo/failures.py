@@ -38,6 +38,9 @@ PROMPT_REFUSED: Final = Failure(
     "Google's usage policy",
 )
 
+NOT_ACCEPTED: Final = 401
+"""The HTTP status by which Google tells that the token is not good, or not any more."""
+
 REFUSALS: Final[Mapping[int, Failure]] = {
     400: Failure(
         "invalid_request",
@@ -45,7 +48,7 @@ REFUSALS: Final[Mapping[int, Failure]] = {
         "The video service did not accept these parameters.",
         "what the model takes has changed, or the table of models is wrong",
     ),
-    401: Failure(
+    NOT_ACCEPTED: Failure(
         "setup",
         Kind.PERMANENT,
         "The video service cannot be used at the moment. This is not your prompt's fault.",

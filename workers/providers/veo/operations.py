@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workers.providers import Answer, Done, Failed, PollFailed, Running
 from workers.providers.veo import failures, filters
-from workers.providers.veo.quoting import quoted
+from workers.quoting import quoted
 
 if TYPE_CHECKING:
     from google.genai.types import GenerateVideosOperation
 
-_NAME: Final = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/\S+/operations/[^/\s]+")
+_NAME: Final = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/(?:\S+/)?operations/[^/\s]+")
+"""That of the model stands in between, as Google documents it, or not, as of other operations."""
 
 
 def is_name(name: object) -> bool:
@@ -23,13 +24,15 @@ def answer(operation: "GenerateVideosOperation") -> Answer:
 
     Done without a video and without a reason is left to the storage: what lies there counts.
     """
-    if not is_name(operation.name):
+    response = operation.response
+    # Who tells how it ended need not say whose end that is.
+    has_ended = operation.done and (operation.error or response)
+    if not has_ended and not is_name(operation.name):
         raise PollFailed("Vertex AI answered without the name of the operation")
     if not operation.done:
         return Running()
     if operation.error:
         return _failed(operation.error)
-    response = operation.response
     if response is None or response.generated_videos:
         return Done()
     reasons = response.rai_media_filtered_reasons or []

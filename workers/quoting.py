@@ -1,4 +1,4 @@
-"""What Google says, as an operator may read it: short, and without what a user wrote (LG2)."""
+"""What others say, as an operator may read it: short, and without what a user wrote (LG2)."""
 
 import re
 from difflib import SequenceMatcher
@@ -15,10 +15,15 @@ _QUOTATION: Final = re.compile(r"([\"'`])(?:(?!\1).){" + str(EXCERPT) + r",}\1",
 def quoted(said: object, *private: str | None) -> str:
     """`said` in one line, without long quotations and without anything of `private`."""
     text = _QUOTATION.sub('"…"', " ".join(str(said).split()))
-    text = text[: LONGEST * 4]
+    text = without(text[: LONGEST * 4], *private)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def without(text: str, *private: str | None) -> str:
+    """`text` without anything of `private` that is longer than an excerpt."""
     for each in private:
         text = _without(text, " ".join((each or "").split()))
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text
 
 
 def _without(text: str, private: str) -> str:
