@@ -11,6 +11,7 @@ from workers.alone import Known, ended
 from workers.context import Context
 from workers.following import LOOKS, timeout_message
 from workers.providers import Answer, Done, Failed, PollFailed, Running
+from workers.quoting import without
 from workers.starting import backoff
 from workers.storage import StorageUnavailable
 
@@ -30,11 +31,14 @@ def follow(context: Context, known: Meanwhile) -> Known:
         videos = _outputs(context, known) if isinstance(answer, Done) else []
     except Exception as error:
         is_expected = isinstance(error, PollFailed | StorageUnavailable)
-        log.warning("poll_failed", reason=str(error), exc_info=not is_expected)
+        # Who is asked by a name alone may tell the prompt (LG2).
+        why = without(str(error), known.new.prompt, known.new.negative_prompt)
+        log.warning("poll_failed", reason=why, exc_info=not is_expected)
         answer, videos = None, []
     match answer:
         case Failed(code, said, reason, is_billed):
-            log.warning("generation_failed", code=code, reason=reason)
+            why = without(reason, known.new.prompt, known.new.negative_prompt)
+            log.warning("generation_failed", code=code, reason=why)
             counts = is_billed or context.settings.failed_requests_count
             return ended(
                 known,

@@ -142,7 +142,7 @@ class Story:
 @pytest.fixture(scope="module")
 def story(make_shared_system: Any, tmp_path_factory: pytest.TempPathFactory) -> Story:
     """Requests that are made, run, wait in a worker, are retried and fail."""
-    system: System = make_shared_system(RESCUE_AFTER_SECONDS=60)
+    system: System = make_shared_system(RESCUE_AFTER_SECONDS=60, DATABASE_OUTAGE="refuse")
     state = tmp_path_factory.mktemp("flower") / "kept" / "state"
     flower = start(system, state)
     worker = system.start_worker()
