@@ -1,4 +1,4 @@
-"""The first half of a request's way: admitted, and started by one paid call (DESIGN, 1 and 2).
+"""How a request is started, by one paid call (DESIGN, 1 and 2).
 
 The order is what keeps money safe. A claim in the row and a marker in the storage come before
 the call, and only a call that was certainly not taken clears them. Of a caller who dies in
@@ -7,7 +7,6 @@ between, it is unknown whether the call was made; nobody makes it again, and
 """
 
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from random import uniform
@@ -16,14 +15,12 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from db import admission, events, keeping, leases, replies, requests
+from db import events, keeping, leases, requests
 from db.errors import ClaimLost, DatabaseUnavailable, InvalidStatusTransition, RequestNotFound
 from db.events import EventType
 from db.meanwhile import Meanwhile
-from db.records import NewRequest, ReplyTo, Request
-from db.standing import Admission
+from db.records import Request
 from db.states import Status
-from db.validation import validate
 from workers import chain, progress, turns
 from workers.context import Context
 from workers.insisting import NotClaimed, insist
@@ -46,39 +43,6 @@ class Step(Enum):
     DONE = auto()
     #: The request has to wait, has ended, or is somebody else's: the chain stops here.
     STOPPED = auto()
-
-
-def admit(context: Context, new: NewRequest, *, reply_to: ReplyTo | None = None) -> Admission:
-    """(nothing) → ``pending``, in one admission with every limit. Raises InvalidRequest.
-
-    The token of the answer is kept beside the row: most of a request's way is gone in batches and
-    by the sweeper, who have no message of its own that could carry it.
-    """
-    validate(new)
-    context.provider.check(new)
-    with context.database.autocommit() as conn:
-        answer = admission.admit(
-            conn,
-            priced(context, new),
-            daily_limit=context.settings.daily_limit,
-            monthly_quota=context.settings.monthly_quota,
-            # Where starts are paced, it may be its turn at once.
-            lease=timedelta(0) if turns.are_paced(context) else context.settings.rescue_after,
-            spacing=turns.SPACING if turns.are_paced(context) else None,
-        )
-        if answer.is_allowed and reply_to is not None:
-            replies.keep(conn, new.id, reply_to)
-        return answer
-
-
-def priced(context: Context, new: NewRequest) -> NewRequest:
-    """The request with who makes it, with what, and for how much."""
-    return replace(
-        new,
-        provider=context.provider.name,
-        model=new.model or context.provider.model,
-        cost_usd=context.provider.price(new),
-    )
 
 
 def start(context: Context, request_id: UUID) -> Step:

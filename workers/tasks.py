@@ -17,6 +17,7 @@ from db.errors import DatabaseError, DatabaseUnavailable
 from db.meanwhile import Meanwhile
 from db.validation import InvalidRequest
 from workers import (
+    admitting,
     chain,
     following,
     late,
@@ -68,13 +69,13 @@ def create_request(self: RequestTask, request_id: str) -> None:
     new = chain.received(self.request.headers)
     reply_to = chain.received_reply(self.request.headers)
     try:
-        admission = starting.admit(context(), new, reply_to=reply_to)
+        admission = admitting.admit(context(), new, reply_to=reply_to)
     except InvalidRequest as error:
         log.warning("request_invalid", request_id=request_id, reason=str(error))
         chain.refuse(new, str(error), reply_to=reply_to)
         raise Ignore from None
     except DatabaseUnavailable as error:
-        known = Meanwhile(starting.priced(context(), new), datetime.now(UTC))
+        known = Meanwhile(admitting.priced(context(), new), datetime.now(UTC))
         outage.take_over(context(), known, reply_to, error)
         raise Ignore from None
     if admission.refused_by is not None:
@@ -93,7 +94,7 @@ def start_generation(self: RequestTask, request_id: str) -> None:
     except NotClaimed as error:
         if not chain.carries_request(headers):
             raise
-        new = starting.priced(context(), chain.received(headers))
+        new = admitting.priced(context(), chain.received(headers))
         known = Meanwhile(new, datetime.now(UTC), has_row=True)
         outage.take_over(context(), known, chain.received_reply(headers), error)
         raise Ignore from None

@@ -20,7 +20,7 @@ from tests.e2e.discord import Callback, FakeDiscord, Guild, Person, fake_discord
 from tests.workers.broker import altered
 from tests.workers.conftest import MakeSystem
 from tests.workers.waiting import until
-from workers import chain, starting
+from workers import admitting, chain
 
 OPEN, SECRET = (
     "A long corridor of doors, each a little smaller th",
@@ -151,7 +151,7 @@ def test_what_was_admitted_and_not_started_is_started_without_postgres(
     asked = Asked(new.id, ana, answer)
     reply_to = ReplyTo(str(studio.discord.world.application_id), answer.token)
     [(queue, raw)] = system.broker.record(lambda: chain.enqueue(new, reply_to=reply_to))
-    admitted = starting.admit(system.context, new, reply_to=reply_to)
+    admitted = admitting.admit(system.context, new, reply_to=reply_to)
     assert admitted.is_allowed
     with system.postgres_away():
         system.broker.deliver(queue, altered(raw, task="start_generation"))

@@ -9,7 +9,7 @@ from tests.db.rows import new_request
 from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
 from tests.workers.waiting import stays, until
-from workers import starting
+from workers import admitting, starting
 from workers.app import VISIBILITY_TIMEOUT
 from workers.starting import Step
 from workers.sweeper import BATCH
@@ -40,7 +40,7 @@ def test_a_frozen_worker_comes_back_to_a_backlog(make_system: MakeSystem) -> Non
     # By the steps of the chain, taken here: in messages it takes a minute.
     for number in range(IN_FLIGHT):
         new = new_request(user_id=f"user-{number}")
-        starting.admit(system.context, new)
+        admitting.admit(system.context, new)
         assert starting.start(system.context, new.id) is Step.DONE
     worker = system.start_worker()
     system.start_beat()

@@ -22,7 +22,7 @@ from tests.db.rows import new_request
 from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
 from tests.workers.waiting import until
-from workers import chain, following, outage, starting
+from workers import admitting, chain, following, outage, starting
 from workers.chain import BrokerUnavailable
 from workers.providers.sandbox import SandboxProvider
 from workers.settings import SandboxOutcome
@@ -78,7 +78,7 @@ def test_what_the_provider_said_is_written_on_a_later_try(
 ) -> None:
     system = make_system()
     new = new_request(generate_audio=False)
-    starting.admit(system.context, new)
+    admitting.admit(system.context, new)
     with capture_logs() as logs, hiccup(system, logs) as go:
         context = replace(system.context, provider=Accepting(system.videos, go, outcome=outcome))
         step = starting.start(context, new.id)
@@ -115,7 +115,7 @@ def test_a_marker_that_was_made_although_the_storage_said_no_is_ones_own(
     system = make_system()
     new = new_request(generate_audio=False)
     context = replace(system.context, storage=Unsure(system.videos, times=1))
-    starting.admit(context, new)
+    admitting.admit(context, new)
     assert starting.start(context, new.id) is Step.DONE
     assert system.row(new.id).status is Status.GENERATING
     assert system.calls() == {new.id: 1}
@@ -125,7 +125,7 @@ def test_whoever_cannot_tell_whose_a_marker_is_makes_no_call(make_system: MakeSy
     system = make_system()
     new = new_request(generate_audio=False)
     context = replace(system.context, storage=Unsure(system.videos, times=2))
-    starting.admit(context, new)
+    admitting.admit(context, new)
     assert starting.start(context, new.id) is Step.STOPPED
     row = system.row(new.id)
     assert (row.status, row.claim) == (Status.PENDING, None)
@@ -138,7 +138,7 @@ def test_whoever_cannot_tell_whose_a_marker_is_makes_no_call(make_system: MakeSy
 def finished(system: System) -> tuple[UUID, Path]:
     """A request whose operation has ended, and its video."""
     new = new_request(generate_audio=False)
-    starting.admit(system.context, new)
+    admitting.admit(system.context, new)
     assert starting.start(system.context, new.id) is Step.DONE
     [video] = (system.videos / str(new.id)).glob("*.mp4")
     return new.id, video

@@ -13,7 +13,7 @@ from db.engine import Database
 from db.records import NewRequest, Request
 from db.states import Status
 from tests.db.rows import new_request, row
-from workers import following, providers, starting
+from workers import admitting, following, providers, starting
 from workers.context import Context
 from workers.settings import SandboxOutcome, WorkerSettings
 from workers.starting import Step
@@ -34,7 +34,7 @@ def context_of(database: Database, outcome: SandboxOutcome, **changes: Any) -> C
 def carried(context: Context) -> Request:
     """A request after it was admitted, started, and asked about once."""
     new: NewRequest = new_request()
-    assert starting.admit(context, new).is_allowed
+    assert admitting.admit(context, new).is_allowed
     starting.start(context, new.id)
     following.follow(context, [new.id])
     return row(context.database, new.id)
@@ -66,7 +66,7 @@ def test_rl7_who_was_too_busy_for_too_long_is_not_paid(
 ) -> None:
     context = context_of(database, SandboxOutcome.BUSY, failed_requests_count=does_count)
     new = new_request()
-    starting.admit(context, new)
+    admitting.admit(context, new)
     with database.begin() as conn:
         attempts = {"attempts": starting.MAX_ATTEMPTS}
         conn.execute(text("UPDATE video_requests SET attempts = :attempts"), attempts)
@@ -78,7 +78,7 @@ def test_rl7_who_was_too_busy_for_too_long_is_not_paid(
 def test_rl7_a_timeout_of_an_accepted_operation_is_paid_and_counts(database: Database) -> None:
     context = context_of(database, SandboxOutcome.NEVER, failed_requests_count=False)
     new = new_request()
-    starting.admit(context, new)
+    admitting.admit(context, new)
     starting.start(context, new.id)
     with database.begin() as conn:
         conn.execute(text("UPDATE video_requests SET started_at = now() - interval '1 hour'"))
@@ -90,7 +90,7 @@ def test_rl7_a_timeout_of_an_accepted_operation_is_paid_and_counts(database: Dat
 def test_rl7_a_call_of_which_nothing_came_gives_all_back(database: Database) -> None:
     context = context_of(database, SandboxOutcome.COMPLETED)
     new = new_request()
-    starting.admit(context, new)
+    admitting.admit(context, new)
     with database.begin() as conn:
         leases.claim(conn, new.id, new.id, lease=timedelta(seconds=1))
         conn.execute(text("UPDATE video_requests SET claimed_at = now() - interval '1 hour'"))
@@ -101,8 +101,8 @@ def test_rl7_a_call_of_which_nothing_came_gives_all_back(database: Database) -> 
 
 def test_rl6_the_chain_keeps_to_the_settings(database: Database) -> None:
     context = context_of(database, SandboxOutcome.COMPLETED, daily_limit=9, monthly_quota=1)
-    assert starting.admit(context, new_request()).is_allowed
-    assert not starting.admit(context, new_request()).is_allowed
+    assert admitting.admit(context, new_request()).is_allowed
+    assert not admitting.admit(context, new_request()).is_allowed
 
 
 @pytest.mark.parametrize("does_count", [True, False])
@@ -111,7 +111,7 @@ def test_vd3_what_was_deleted_while_its_call_was_not_taken_is_not_paid_for_later
 ) -> None:
     context = context_of(database, SandboxOutcome.COMPLETED, failed_requests_count=does_count)
     new = new_request()
-    starting.admit(context, new)
+    admitting.admit(context, new)
     with database.begin() as conn:
         leases.claim(conn, new.id, new.id, lease=timedelta(seconds=1))
         keeping.delete(conn, new.id, by="alice")

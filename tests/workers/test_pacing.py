@@ -14,7 +14,7 @@ from tests.db.rows import new_request
 from tests.faults.gates import Death, Gates, Point
 from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
-from workers import starting, turns
+from workers import admitting, starting, turns
 from workers.starting import Step
 
 PER_MINUTE = 2
@@ -155,7 +155,7 @@ def test_whoever_is_late_for_a_turn_makes_no_call(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new = new_request()
-    starting.admit(system.context, new)
+    admitting.admit(system.context, new)
     with system.database.begin() as conn:
         given = pacing.give(
             conn, limit=1, valid=timedelta(seconds=30), lead=turns.lead(system.context)

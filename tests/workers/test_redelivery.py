@@ -15,7 +15,7 @@ from tests.db.rows import LEASE, admitted, make_due, new_request
 from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
 from tests.workers.waiting import until
-from workers import chain, following, starting
+from workers import admitting, chain, following, starting
 from workers.app import FOLLOWING, app
 from workers.chain import LINKS
 from workers.providers.sandbox import SandboxProvider
@@ -58,7 +58,7 @@ def prepare(system: System, state: str) -> NewRequest:
         context = replace(context, provider=sandbox(system, SandboxOutcome.NEVER))
     if state == "missing":
         return new
-    starting.admit(context, new)
+    admitting.admit(context, new)
     if state == "claimed":
         with system.database.autocommit() as conn:
             leases.claim(conn, new.id, uuid4(), lease=timedelta(minutes=1))
