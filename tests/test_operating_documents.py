@@ -366,8 +366,18 @@ def test_the_deployment_migrates_before_it_replaces_a_process() -> None:
 def test_the_shell_understands_the_examples() -> None:
     for text in blocks("bash"):
         subprocess.run(["bash", "-n"], input=text, text=True, check=True)
-    [deployments] = blocks("bash")
-    assert deployments.index("db,migrate") < deployments.index("--args=worker")
+
+
+def test_every_process_is_deployed_after_the_migrations() -> None:
+    migrate, *processes = re.findall(r"--args=([\w,]+)", "".join(blocks("bash")))
+    assert migrate == "db,migrate"
+    deployed = {each.partition(",")[0] for each in processes}
+    # Flower is for who wants it; its state would go with the instance.
+    assert deployed == {"worker", "bot", "beat", "web"}
+    [workflow] = blocks("yaml")
+    replaced = re.findall(r"deploy video-bot-(\w+)", workflow)
+    assert replaced[0] == "migrate"
+    assert {*replaced[1:]} == deployed
 
 
 def test_compose_passes_on_what_the_document_says_it_does() -> None:

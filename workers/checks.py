@@ -27,7 +27,7 @@ SLACK: Final = timedelta(seconds=5)
 _STORAGE_REMEDIES: Final = {
     "folder": "Let the user of the workers write to OUTPUT_DIR",
     "gcs": "Run as a service account that may create, list, read and delete objects in GCS_BUCKET, "
-    "and sign addresses: workers/README.rst, Cloud Storage, has the commands",
+    "and sign addresses: workers/README.rst, Veo on Vertex AI, has the commands",
 }
 _REACH_DISCORD: Final = "Let this machine reach DISCORD_API_URL"
 

@@ -1,6 +1,7 @@
 """What the document of operation says of Veo is so: prices, failures, support codes."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 
 from docutils import nodes
@@ -106,7 +107,51 @@ def test_the_support_codes_are_those_of_the_code() -> None:
     ]
 
 
+def commands() -> str:
+    """What is pasted into one shell, in the order in which it is."""
+    return "\n".join(
+        each.astext()
+        for title in (VEO, "Cloud Storage", "Deploying on Google Cloud")
+        for each in section(WORKERS, title).findall(nodes.literal_block)
+    )
+
+
 def test_the_commands_of_the_set_up_name_only_what_is_set_before() -> None:
-    blocks = "\n".join(each.astext() for each in section(WORKERS, VEO).findall(nodes.literal_block))
-    used = {*re.findall(r"\$(\w+)", blocks)}
-    assert used == {*re.findall(r"(?m)^(?:export )?(\w+)=", blocks)}
+    known, used = set[str](), set[str]()
+    for line in commands().splitlines():
+        named = {*re.findall(r"\$([a-zA-Z]\w*)", line)}
+        is_set = {*re.findall(r"^\s*(?:export |for )?(\w+)(?:=| in )", line)}
+        assert named <= known | (is_set if line.lstrip().startswith("for ") else set()), line
+        known |= is_set
+        used |= named
+    assert known == used
+
+
+def test_the_shell_understands_the_commands_of_the_set_up() -> None:
+    subprocess.run(["bash", "-n"], input=commands(), text=True, check=True)
+
+
+def test_every_service_and_account_that_is_used_is_there() -> None:
+    text = commands().replace("\\\n", " ")
+    made = {*re.findall(r"service-accounts create ([\w-]+)", text)}
+    accounts = dict(re.findall(r'(?m)^(\w+)="([\w-]+)@', text))
+    assert made == {*accounts.values()}
+    assert {*re.findall(r'--service-account="\$(\w+)"', text)} == accounts.keys()
+    enabled = {
+        name
+        for names in re.findall(r"services enable (.*)", text)
+        for name in re.findall(r"(\w+)\.googleapis\.com", names)
+    }
+    of = {"secrets": "secretmanager", "sql": "sqladmin", "artifacts": "artifactregistry"}
+    of |= {"builds": "cloudbuild"}
+    asked = {*re.findall(r"gcloud (\w+)", text)} - {
+        "auth",
+        "billing",
+        "config",
+        "projects",
+        "services",
+    }
+    # Models, signing and the network are not asked by a command of their own.
+    assert enabled - {"aiplatform", "iamcredentials", "compute"} == {of.get(x, x) for x in asked}
+    kept = {*re.findall(r"secret (video-bot-[\w-]+)", text)}
+    assert {*re.findall(r"=(video-bot-[\w-]+):latest", text)} == kept
