@@ -120,11 +120,11 @@ def standing(found: Standing, *, title: str, own: UserQuota | None = None) -> Js
     fields = [
         (
             "Last 24 hours",
-            f"{daily.used} of {daily.limit} used, {daily.remaining} left{own_daily}{frees}",
+            f"{words.used(daily)}{own_daily}{frees}",
         ),
         (
             "This month",
-            f"{monthly.used} of {monthly.limit} used, {monthly.remaining} left{own_monthly}\n"
+            f"{words.used(monthly)}{own_monthly}\n"
             f"The next month begins {when(monthly.reset_at, 'R')}.",
         ),
         *(_budget(each) for each in found.budgets),

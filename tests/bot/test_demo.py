@@ -214,7 +214,7 @@ def test_beyond_the_limit_it_says_when_to_come_back(second: Seen) -> None:
     refused = demo(second.folder, DAILY_LIMIT="1")
     assert refused.status == 3
     sentence = (
-        r"video-bot: All 1 video of the last 24 hours are used\. The next one comes free at "
+        r"video-bot: The one video of the last 24 hours is used\. The next one comes free at "
         r"\d{4}-\d\d-\d\d \d\d:\d\d UTC \(resets in 2[34]h \d+m\)\.\n"
     )
     assert re.fullmatch(sentence, refused.stderr), refused.stderr
