@@ -146,10 +146,11 @@ def provider() -> Well:
 
 def model() -> Well:
     """Those that may be asked for stay a while."""
-    warning = retirement.warning(named_provider())
+    found = named_provider()
+    warning = retirement.warning(found)
     if warning is None:
         return Well(f"none is to be retired in the next {retirement.NOTICE.days} days")
-    return Well(warning, retirement.REMEDY)
+    return Well(warning, retirement.remedy(found))
 
 
 def token() -> Well:

@@ -21,6 +21,7 @@ from tests.e2e.discord import FakeDiscord, fake_discord
 from tests.e2e.google.studio import Google, google
 from workers import embedded
 from workers.findings import WITHIN, Well, look
+from workers.retirement import NONE_STAYS
 
 NAMES = [
     "settings",
@@ -226,8 +227,8 @@ def test_google_is_asked_for_all_that_a_video_needs(check: Check, there: Google)
     used = "veo-3.1-fast-generate-001"
     assert found.row("provider")[0] == f"veo: Vertex AI lets this account use {used}"
     # Its retirement is announced: no failure, and something to be done about it.
-    assert re.search(rf"To be retired on .*\b{used}\b", found.row("model")[0])
-    assert "VEO_MODEL" in found.row("model")[1]
+    assert re.search(rf"2026-11-17.*\b{used}\b", found.row("model")[0])
+    assert found.row("model")[1] == NONE_STAYS
     assert not [each for each in there.vertex.calls if each.is_start]
 
 

@@ -255,7 +255,7 @@ def test_budgets_are_set_listed_and_removed(database: Database, video_bot: Video
         (["set", "x" * 101, "--daily", "1"], "The user must have 1 to 100 characters"),
         (["reset", "a\x07b"], "cannot be written"),
         (["budget", "--per", "day", "3"], "Say whose budget"),
-        (["budget", "--all", "--user", "alice", "--per", "day", "3"], "Say whose budget"),
+        (["budget", "--all", "--user", "alice", "--per", "day", "3"], "--all, not 2 of them."),
         (["budget", "--all", "3"], "--per"),
         (["budget", "--all", "--per", "week", "3"], "--per"),
         (["budget", "--user", "*", "--per", "day", "3"], "say --every-user"),
