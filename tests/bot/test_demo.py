@@ -247,6 +247,14 @@ def test_wrong_settings_are_named_before_anything_starts(place: Path) -> None:
     assert not (place / "untouched").exists()
 
 
+def test_a_provider_of_the_environment_is_told_not_to_count(place: Path) -> None:
+    found = demo(place / "untouched", VIDEO_PROVIDER="veo", SANDBOX_OUTCOME="maybe")
+    line, *_ = found.stderr.splitlines()
+    assert line.startswith("VIDEO_PROVIDER=veo does not count here: the sandbox draws it")
+    # Nor are the settings missed that it would need.
+    assert "GCS_BUCKET" not in found.stderr
+
+
 def test_without_a_folder_it_keeps_to_where_data_belongs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -19,6 +19,12 @@ ELSEWHERE = {
     "VIDEO_PROVIDER": "sandbox",
     "VIDEO_STORAGE": "folder",
 }
+#: Neither a key file nor an account of a person or of the machine.
+NO_CREDENTIALS = {
+    "GOOGLE_APPLICATION_CREDENTIALS": "",
+    "GCE_METADATA_HOST": "127.0.0.1:1",
+    "HOME": "/nowhere",
+}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +93,7 @@ def test_on_a_terminal_it_asks_and_takes_no_for_an_answer(
     [
         ({"GCS_BUCKET": ""}, [], 2, "GCS_BUCKET environment variable is required"),
         (
-            {"GOOGLE_APPLICATION_CREDENTIALS": "/dev/null/key.json"},
+            NO_CREDENTIALS,
             [],
             2,
             "there are no usable credentials for Google: set GOOGLE_APPLICATION_CREDENTIALS to ",
