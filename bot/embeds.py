@@ -115,7 +115,7 @@ def standing(found: Standing, *, title: str, own: UserQuota | None = None) -> Js
     own_daily = by_hand if own and own.daily_limit is not None else ""
     own_monthly = by_hand if own and own.monthly_limit is not None else ""
     frees = ""
-    if daily.reset_at is not None:
+    if daily.limit and daily.reset_at is not None:
         frees = f"\nThe next place comes free {when(daily.reset_at, 'R')}."
     fields = [
         (
