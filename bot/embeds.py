@@ -115,16 +115,16 @@ def standing(found: Standing, *, title: str, own: UserQuota | None = None) -> Js
     own_daily = by_hand if own and own.daily_limit is not None else ""
     own_monthly = by_hand if own and own.monthly_limit is not None else ""
     frees = ""
-    if daily.reset_at is not None:
+    if daily.limit and daily.reset_at is not None:
         frees = f"\nThe next place comes free {when(daily.reset_at, 'R')}."
     fields = [
         (
             "Last 24 hours",
-            f"{daily.used} of {daily.limit} used, {daily.remaining} left{own_daily}{frees}",
+            f"{words.used(daily)}{own_daily}{frees}",
         ),
         (
             "This month",
-            f"{monthly.used} of {monthly.limit} used, {monthly.remaining} left{own_monthly}\n"
+            f"{words.used(monthly)}{own_monthly}\n"
             f"The next month begins {when(monthly.reset_at, 'R')}.",
         ),
         *(_budget(each) for each in found.budgets),

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from db.standing import Standing
+from db.standing import MonthlyQuota, RateLimit, Standing
 from workers.words import (
     dollars,
     in_the_queue,
@@ -24,6 +24,7 @@ __all__ = [
     "refusal",
     "seconds",
     "since",
+    "used",
     "warnings",
 ]
 
@@ -41,9 +42,12 @@ def _warnings(standing: Standing) -> Iterator[str]:
         (standing.daily, "of the last 24 hours"),
         (standing.monthly, "of this month"),
     ):
-        if _is_nearly_used(limit.used, limit.limit):
+        # Of nothing, nothing is used up.
+        if limit.limit and _is_nearly_used(limit.used, limit.limit):
             left = "none is left" if not limit.remaining else f"{limit.remaining} left"
-            yield f"{limit.used} of {videos(limit.limit)} {window} are used; {left}."
+            used = min(limit.used, limit.limit)
+            verb = "is" if used == 1 else "are"
+            yield f"{used} of {videos(limit.limit)} {window} {verb} used; {left}."
     for each in standing.budgets:
         if _is_nearly_used(each.spent_usd, each.limit_usd):
             how_far = "nearly used" if each.remaining_usd else "used up"
@@ -51,6 +55,13 @@ def _warnings(standing: Standing) -> Iterator[str]:
                 f"{whose_and_when(each)} is {how_far}: {dollars(each.spent_usd)} spent, "
                 f"{dollars(each.remaining_usd)} left."
             )
+
+
+def used(limit: RateLimit | MonthlyQuota) -> str:
+    """``2 of 5 used, 3 left``. Beyond the limit nobody counts: it may have been higher before."""
+    if not limit.limit:
+        return "0 allowed"
+    return f"{min(limit.used, limit.limit)} of {limit.limit} used, {limit.remaining} left"
 
 
 def _is_nearly_used(used: int | Decimal, limit: int | Decimal) -> bool:

@@ -79,7 +79,7 @@ class Database:
         Patient.answer_timeout = answer_timeout.total_seconds()
         extensions.set_wait_callback(wait)
         self._max_connections = settings.database_max_connections
-        self._url = settings.url
+        self._address = settings.address
         self._engine = create_engine(
             settings.url,
             pool_size=settings.database_max_connections,
@@ -99,9 +99,7 @@ class Database:
 
     def __str__(self) -> str:
         """Where it is, without the password."""
-        shown = {name: value for name, value in self._url.query.items() if "password" not in name}
-        url = self._url.set(drivername="postgresql", query=shown)
-        return url.render_as_string(hide_password=True)
+        return self._address
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:

@@ -57,6 +57,13 @@ class DatabaseSettings(Settings):
         """The address for SQLAlchemy, ``postgres://`` understood. Its str() hides the password."""
         return make_url(self.database_url.get_secret_value()).set(drivername=DRIVER)
 
+    @property
+    def address(self) -> str:
+        """Where it is, without the password."""
+        shown = {name: value for name, value in self.url.query.items() if "password" not in name}
+        url = self.url.set(drivername="postgresql", query=shown)
+        return url.render_as_string(hide_password=True)
+
 
 S = TypeVar("S", bound=Settings)
 
@@ -65,6 +72,21 @@ def read(settings: type[S]) -> S:
     """One package's settings."""
     require(settings)
     return settings()
+
+
+def read_part(settings: type[S], needed: Collection[str]) -> S:
+    """Settings that are right in the `needed` fields; what is wrong elsewhere is the default.
+
+    For who looks at one thing only. Raises SettingsError.
+    """
+    try:
+        return settings()
+    except ValidationError as error:
+        wrong = {str(detail["loc"][0]).lower() for detail in error.errors()}
+    if wrong.intersection(needed):
+        require(settings)
+    defaults: dict[str, Any] = {name: settings.model_fields[name].default for name in wrong}
+    return settings(**defaults)
 
 
 def require(*classes: type[Settings], brought: Collection[str] = ()) -> None:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from kombu import Connection
+
 from workers.app import app
 from workers.chain import BrokerUnavailable
 
@@ -51,18 +53,23 @@ def depth(*, patience: float) -> Depth:
     return Depth(dict(zip(names, waiting, strict=True)), held)
 
 
-def server(*, patience: float) -> Server:
-    """What it is that answers; otherwise as :func:`ping`."""
-    with channel(patience) as found:
+def server(address: str, *, patience: float) -> Server:
+    """What it is that answers at `address`; otherwise as :func:`ping`."""
+    with channel(patience, address) as found:
         told = found.client.info()
     return Server(str(told["redis_version"]), str(told["maxmemory_policy"]))
 
 
 @contextmanager
-def channel(patience: float) -> Iterator[Any]:
+def channel(patience: float, address: str | None = None) -> Iterator[Any]:
     """A channel of a connection of its own, for the block; otherwise as :func:`ping`."""
     timeouts = {"socket_connect_timeout": patience, "socket_timeout": patience}
-    connection: Any = app.connection_for_read(transport_options=timeouts)
+    connection: Any
+    if address is None:
+        connection = app.connection_for_read(transport_options=timeouts)
+    else:
+        # The application wants all settings to be right, those that are nothing to Redis too.
+        connection = Connection(address, transport_options=timeouts)
     with connection:
         try:
             # By way of the connection itself, kombu would try again and again.

@@ -9,13 +9,13 @@ from uuid import uuid4
 from db import probe
 from db.errors import DatabaseError, DatabaseUnavailable
 from db.probe import Probe
-from db.settings import DatabaseSettings, SettingsError, read
-from workers import broker, discord, providers, retirement, storage
+from db.settings import DatabaseSettings, SettingsError, read, read_part
+from workers import broker, discord, providers, remedies, retirement, storage
 from workers.chain import BrokerUnavailable
 from workers.discord import DiscordError, Rejected
-from workers.findings import Look, Well, Wrong
-from workers.providers import NotReady
-from workers.settings import DiscordSettings, WorkerSettings
+from workers.findings import Look, NotLookedAt, Well, Wrong
+from workers.providers import NotReady, Provider
+from workers.settings import BrokerSettings, DiscordSettings, WorkerSettings
 from workers.storage import Storage, StorageUnavailable
 
 DATABASE_WITHIN: Final = timedelta(seconds=5)
@@ -24,21 +24,41 @@ BROKER_PATIENCE: Final = 3.0
 SLACK: Final = timedelta(seconds=5)
 """How far clocks may be apart: signed addresses and tokens hold from one time to another."""
 
-_STORAGE_REMEDIES: Final = {
-    "folder": "Let the user of the workers write to OUTPUT_DIR",
-    "gcs": "Run as a service account that may create, list, read and delete objects in GCS_BUCKET, "
-    "and sign addresses: workers/README.rst, Veo on Vertex AI, has the commands",
-}
+#: What each look needs to be right.
+_STORAGE: Final = (
+    "video_provider",
+    "video_storage",
+    "output_dir",
+    "google_cloud_project",
+    "gcs_bucket",
+    "gcs_links",
+)
+_PROVIDER: Final = (
+    "video_provider",
+    "generation_timeout_seconds",
+    "sandbox_seconds",
+    "sandbox_outcome",
+    "sandbox_price_per_second",
+    "sandbox_starts_per_minute",
+    "google_cloud_project",
+    "google_cloud_location",
+    "google_vertex_base_url",
+    "veo_model",
+    "veo_starts_per_minute",
+    "gcs_bucket",
+)
 _REACH_DISCORD: Final = "Let this machine reach DISCORD_API_URL"
 
 
 def database() -> Well:
     """Postgres answers, and is new enough."""
+    settings = _of_database()
     try:
-        with Probe(read(DatabaseSettings)).connect(DATABASE_WITHIN) as conn:
+        with Probe(settings).connect(DATABASE_WITHIN) as conn:
             return Well(f"PostgreSQL {probe.version(conn)}")
     except DatabaseUnavailable as error:
-        raise Wrong(str(error), "Start Postgres, or correct DATABASE_URL") from None
+        told = f"{error} ({settings.address})"
+        raise Wrong(told, remedies.of_database(str(error))) from None
     except DatabaseError as error:
         raise Wrong(str(error), "See db/README.rst for a server that will do") from None
 
@@ -46,7 +66,7 @@ def database() -> Well:
 def migrations() -> Well:
     """All are applied."""
     try:
-        with Probe(read(DatabaseSettings)).connect(DATABASE_WITHIN) as conn:
+        with Probe(_of_database()).connect(DATABASE_WITHIN) as conn:
             pending = probe.pending_migrations(conn)
     except DatabaseError as error:
         raise Wrong(f"cannot be asked for: {error}", "See to the database first") from None
@@ -57,11 +77,11 @@ def migrations() -> Well:
 
 def redis() -> Well:
     """It answers, and throws no message away."""
-    read(WorkerSettings)
+    address = read(BrokerSettings).redis_url.get_secret_value()
     try:
-        server = broker.server(patience=BROKER_PATIENCE)
+        server = broker.server(address, patience=BROKER_PATIENCE)
     except BrokerUnavailable as error:
-        raise Wrong(str(error), "Start Redis, or correct REDIS_URL") from None
+        raise Wrong(str(error), remedies.of_redis(str(error))) from None
     if server.eviction != "noeviction":
         raise Wrong(
             f"Redis {server.version} throws messages away when it is full: its maxmemory-policy "
@@ -71,21 +91,28 @@ def redis() -> Well:
     return Well(f"Redis {server.version}, {server.eviction}")
 
 
+def named_storage() -> Storage:
+    """The storage that the settings name. Raises SettingsError."""
+    return storage.load(read_part(WorkerSettings, _STORAGE))
+
+
 def videos() -> Well:
     """The storage lets a mark be made, found and removed; lists; and links, where it does."""
-    settings = read(WorkerSettings)
+    settings = read_part(WorkerSettings, _STORAGE)
     name = str(settings.video_storage)
+    where = f"gs://{settings.gcs_bucket}" if name == "gcs" else settings.output_dir.absolute()
     try:
-        is_exclusive, link = _try_out(storage.load(settings))
+        with remedies.as_it_was(settings.output_dir):
+            is_exclusive, link = _try_out(named_storage())
     except StorageUnavailable as error:
-        raise Wrong(str(error), _STORAGE_REMEDIES[name]) from None
+        raise Wrong(str(error), remedies.of_storage(settings, str(error))) from None
     if not is_exclusive:
         raise Wrong(
             f"{name} does not tell the first mark from the second, so a video could be paid twice",
             "Use a storage that honours conditions (if_generation_match, O_EXCL)",
         )
     linked = "" if link is None else ", linked"
-    return Well(f"{name}: a mark was written, found{linked} and removed")
+    return Well(f"{name} {where}: a mark was written, found{linked} and removed")
 
 
 def _try_out(found: Storage) -> tuple[bool, str | None]:
@@ -104,20 +131,26 @@ def _try_out(found: Storage) -> tuple[bool, str | None]:
     return marks == [True, False], link
 
 
+def named_provider() -> Provider:
+    """The provider that the settings name. Raises SettingsError."""
+    return providers.load(read_part(WorkerSettings, _PROVIDER))
+
+
 def provider() -> Well:
     """It can be asked for videos."""
     try:
-        return Well(providers.load(read(WorkerSettings)).probe())
+        return Well(named_provider().probe())
     except NotReady as error:
         raise Wrong(str(error), error.remedy) from None
 
 
 def model() -> Well:
     """Those that may be asked for stay a while."""
-    warning = retirement.warning(providers.load(read(WorkerSettings)))
+    found = named_provider()
+    warning = retirement.warning(found)
     if warning is None:
         return Well(f"none is to be retired in the next {retirement.NOTICE.days} days")
-    return Well(warning, retirement.REMEDY)
+    return Well(warning, retirement.remedy(found))
 
 
 def token() -> Well:
@@ -159,13 +192,17 @@ def clock() -> Well:
             )
         agreeing.append(who)
     if not agreeing:
-        raise Wrong("nobody tells the time to compare it with", "See to the others first")
+        raise NotLookedAt("nobody tells the time to compare it with")
     return Well(f"it agrees with {' and '.join(agreeing)}")
 
 
 def _time_of_database() -> datetime:
-    with Probe(read(DatabaseSettings)).connect(DATABASE_WITHIN) as conn:
+    with Probe(_of_database()).connect(DATABASE_WITHIN) as conn:
         return probe.now(conn)
+
+
+def _of_database() -> DatabaseSettings:
+    return read_part(DatabaseSettings, ["database_url"])
 
 
 def _time_of_discord() -> datetime:

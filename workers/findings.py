@@ -32,19 +32,27 @@ class Well:
 
 
 class Wrong(Exception):
-    """It is not, and what to do about it."""
+    """It is not, and what to do about it. Of `is_ours` every word is our own, and no secret."""
 
-    def __init__(self, detail: str, remedy: str) -> None:
+    def __init__(self, detail: str, remedy: str, *, is_ours: bool = False) -> None:
         super().__init__(detail)
         self.remedy = remedy
+        self.is_ours = is_ours
+
+
+class NotLookedAt(Exception):
+    """It could not be looked at, for a reason that another finding tells."""
 
 
 Look = Callable[[], Well]
 
 
 def look(looks: Mapping[str, Look], *, within: float = WITHIN) -> list[Finding]:
-    """What is found, in the order of the names; never raises, and takes no longer."""
-    found: dict[str, Finding] = {}
+    """What is found, in the order of the names; never raises, and takes no longer.
+
+    What could not be looked at, for its settings are wrong say, is left out.
+    """
+    found: dict[str, Finding | None] = {}
 
     def work(name: str) -> None:
         found[name] = _found(name, looks[name])
@@ -58,18 +66,18 @@ def look(looks: Mapping[str, Look], *, within: float = WITHIN) -> list[Finding]:
         each.join(max(0.0, deadline - time.monotonic()))
     late = f"no answer within {within:g} s"
     remedy = "See whether it hangs, or whether something between here and there swallows packets"
-    return [
-        found.get(name) or Finding(name, ok=False, detail=late, remedy=remedy) for name in looks
-    ]
+    told = [found.get(name, Finding(name, ok=False, detail=late, remedy=remedy)) for name in looks]
+    return [each for each in told if each is not None]
 
 
-def _found(name: str, look: Look) -> Finding:
+def _found(name: str, look: Look) -> Finding | None:
     try:
         well = look()
     except Wrong as error:
-        return Finding(name, ok=False, detail=_line(error), remedy=error.remedy)
-    except SettingsError as error:
-        return Finding(name, ok=False, detail=_line(error), remedy="Correct the settings first")
+        detail = _line(error) if error.is_ours else redact(_line(error))
+        return Finding(name, ok=False, detail=detail, remedy=error.remedy)
+    except (NotLookedAt, SettingsError):
+        return None
     except Exception as error:  # noqa: BLE001 -- its words may hold anything
         detail = f"it failed in an unexpected way ({type(error).__name__})"
         return Finding(name, ok=False, detail=detail, remedy="Report it: this is a bug")
@@ -77,4 +85,4 @@ def _found(name: str, look: Look) -> Finding:
 
 
 def _line(error: Exception) -> str:
-    return redact("; ".join(str(error).strip().splitlines()))
+    return "; ".join(str(error).strip().splitlines())

@@ -31,10 +31,22 @@ class SandboxOutcome(StrEnum):
     NEVER = "never"
 
 
-class WorkerSettings(Settings):
-    """The broker, the limits, the provider and the storage. Durations are in seconds."""
+class BrokerSettings(Settings):
+    """How to reach Redis."""
 
     redis_url: SecretStr = SecretStr("redis://localhost:6379/0")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, url: SecretStr) -> SecretStr:
+        if not url.get_secret_value().startswith(("redis://", "rediss://")):
+            raise ValueError("must look like redis://:password@host:6379/0")
+        return url
+
+
+class WorkerSettings(BrokerSettings):
+    """The broker, the limits, the provider and the storage. Durations are in seconds."""
+
     #: What becomes of new requests while Postgres is away.
     database_outage: Literal["proceed", "refuse"] = "proceed"
     daily_limit: Annotated[int, Field(ge=1, le=1_000_000)] = 5
@@ -93,18 +105,21 @@ class WorkerSettings(Settings):
             raise ValueError("must be a name and nothing else, without gs://, slashes or spaces")
         return value
 
+    @field_validator("gcs_bucket")
+    @classmethod
+    def _is_a_bucket(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{1,220}[a-z0-9]", name):
+            raise ValueError(
+                "must be a bucket's name: 3 to 222 small letters, digits, dashes, underscores "
+                "and dots, the first and the last a letter or digit"
+            )
+        return name
+
     @field_validator("google_vertex_base_url")
     @classmethod
     def _is_an_address(cls, url: str | None) -> str | None:
         if url is not None and not _ADDRESS.fullmatch(url):
             raise ValueError("must look like https://us-central1-aiplatform.googleapis.com")
-        return url
-
-    @field_validator("redis_url")
-    @classmethod
-    def _is_redis(cls, url: SecretStr) -> SecretStr:
-        if not url.get_secret_value().startswith(("redis://", "rediss://")):
-            raise ValueError("must look like redis://:password@host:6379/0")
         return url
 
     @property

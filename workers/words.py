@@ -22,7 +22,7 @@ def refusal(limit: Limit, cost_usd: Decimal | None = None) -> str:
         case RateLimit():
             if not limit.limit:
                 return "You are allowed 0 videos in 24 hours."
-            sentence = f"All {videos(limit.limit)} of the last 24 hours are used."
+            sentence = f"{_all(limit.limit, 'of the last 24 hours')} used."
             if limit.reset_at is None:
                 return sentence
             when = _minute(limit.reset_at)
@@ -31,7 +31,7 @@ def refusal(limit: Limit, cost_usd: Decimal | None = None) -> str:
             if not limit.limit:
                 return "Your monthly quota is 0 videos."
             return (
-                f"All {videos(limit.limit)} of this month are used; none is left. "
+                f"{_all(limit.limit, 'of this month')} used; none is left. "
                 f"The next month begins at {_minute(limit.reset_at)}."
             )
         case Spending():
@@ -96,6 +96,12 @@ def whose_and_when(spending: Spending) -> str:
 def videos(number: int) -> str:
     """``1 video``, ``2 videos``."""
     return f"{number} {'video' if number == 1 else 'videos'}"
+
+
+def _all(number: int, window: str) -> str:
+    if number == 1:
+        return f"The one video {window} is"
+    return f"All {videos(number)} {window} are"
 
 
 def _minute(moment: datetime) -> str:

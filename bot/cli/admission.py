@@ -24,10 +24,10 @@ def priced(new: NewRequest, provider: Provider) -> NewRequest:
     return replace(new, cost_usd=provider.price(new))
 
 
-def check_limit(database: Database, new: NewRequest, settings: WorkerSettings) -> bool:
-    """Whether the id is known, of a request with its price.
+def check_limit(database: Database, new: NewRequest, settings: WorkerSettings) -> Request | None:
+    """The request that has the id already, if one has; the new one comes with its price.
 
-    Raises CommandFailed with the refusal if a limit or budget is reached and it is not.
+    Raises CommandFailed with the refusal if a limit or budget is reached and none has.
     """
     with database.autocommit() as conn:
         standing = limits.get_standing(
@@ -39,9 +39,9 @@ def check_limit(database: Database, new: NewRequest, settings: WorkerSettings) -
         )
         refused_by = standing.refusing(new.cost_usd or Decimal(0))
         # In this order: the request that took the last place may be this one.
-        is_known = requests.get(conn, new.id) is not None
-    if refused_by is None or is_known:
-        return is_known
+        known = requests.get(conn, new.id)
+    if refused_by is None or known is not None:
+        return known
     raise CommandFailed(words.refusal(refused_by, new.cost_usd), REFUSED)
 
 

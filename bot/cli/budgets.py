@@ -82,8 +82,9 @@ def budget(
     ]
     given = [(scope, name) for scope, name in chosen if name is not None]
     if len(given) != 1:
+        told = f", not {len(given)} of them" if given else ""
         raise CommandFailed(
-            "Say whose budget: one of --user, --guild, --every-user, --every-guild, --all.",
+            f"Say whose budget: one of --user, --guild, --every-user, --every-guild, --all{told}.",
             BAD_INPUT,
         )
     [(scope, scope_id)] = given

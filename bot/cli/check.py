@@ -20,8 +20,11 @@ def check(*, as_json: bool) -> None:
 
     Settings, Postgres and its migrations, Redis, the storage (something small is written, found
     and removed), the provider and its model, Discord, and the clock. It costs nothing, and takes
-    fifteen seconds at most. Status 1 says that something is wrong, 2 that a setting is.
+    fifteen seconds at most. What cannot be looked at, for its settings are wrong, is left out.
+    Status 1 says that something is wrong, 2 that a setting is.
     """
+    from rich.console import Console
+
     from bot.plain import as_json as json_of
     from workers.checks import LOOKS
     from workers.findings import look
@@ -30,7 +33,9 @@ def check(*, as_json: bool) -> None:
 
     # What a library has to say is said in the table.
     configure(LogSettings.model_construct(), level="critical")
-    found = look({"settings": _settings, **LOOKS})
+    # Of the terminal only; a pipe gets none of it.
+    with Console(stderr=True).status("Looking at everything, for fifteen seconds at most"):
+        found = look({"settings": _settings, **LOOKS})
     if as_json:
         click.echo(json_of(found))
     else:
@@ -44,19 +49,27 @@ def _settings() -> "Well":
     """All that are set are right, and none is missing that every process needs."""
     from bot.settings import BotSettings, FlowerSettings, GivenSettings, WebSettings
     from db.settings import DatabaseSettings, SettingsError, read, require
-    from workers import providers
+    from workers import checks
     from workers.findings import Well, Wrong
     from workers.settings import DiscordSettings, LogSettings, WorkerSettings
 
     # Who runs no bot and no Flower goes without.
     own = {"DISCORD_TOKEN", "FLOWER_BASIC_AUTH"}.difference(read(GivenSettings).variables())
     common = (DatabaseSettings, WorkerSettings, DiscordSettings, LogSettings)
-    try:
-        require(*common, BotSettings, FlowerSettings, WebSettings, brought=own)
-        # What only the provider knows to be wrong: a model that it has not.
-        providers.load(read(WorkerSettings))
-    except SettingsError as error:
-        raise Wrong(str(error), ".env.example tells of every variable") from None
+    problems: list[str] = []
+    for ask in (
+        lambda: require(*common, BotSettings, FlowerSettings, WebSettings, brought=own),
+        # What only the provider and the storage know to be wrong: a model that is not there.
+        checks.named_provider,
+        checks.named_storage,
+    ):
+        try:
+            ask()
+        except SettingsError as error:
+            problems += str(error).splitlines()
+    if problems:
+        told = "\n".join(dict.fromkeys(problems))
+        raise Wrong(told, ".env.example tells of every variable", is_ours=True)
     return Well("none is missing or wrong")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from bot.cli.connection import connected
-from bot.cli.errors import BAD_INPUT, CommandFailed
+from bot.cli.errors import BAD_INPUT, FAILED, CommandFailed
 from bot.cli.filters import json_option
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def cleanup(*, dry_run: bool, older_than: int | None, as_json: bool) -> None:
 
     Beat does the same every day, where REQUEST_RETENTION_DAYS is set. What is being made is never
     touched, and what limits and budgets still count of a deleted request stays until they do not.
+    Status 1 says that a request stayed, for its videos could not be removed.
     """
     from bot.plain import as_json as json_of
     from db import retention
@@ -57,10 +58,11 @@ def cleanup(*, dry_run: bool, older_than: int | None, as_json: bool) -> None:
         click.echo(
             json_of({"cutoff": done.cutoff, "deleted": done.deleted, "kept": done.kept}),
         )
-        return
-    click.echo(f"Deleted {_requests(done.deleted)} from before {_moment(done.cutoff)}.")
-    if done.kept:
-        click.echo(f"{_requests(done.kept)} stayed: the videos could not be removed.", err=True)
+    else:
+        click.echo(f"Deleted {_requests(done.deleted)} from before {_moment(done.cutoff)}.")
+        if done.kept:
+            click.echo(f"{_requests(done.kept)} stayed: the videos could not be removed.", err=True)
+    click.get_current_context().exit(FAILED if done.kept else 0)
 
 
 def _clean(settings: "WorkerSettings", cutoff: datetime, expected: int) -> "Run":

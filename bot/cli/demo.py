@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
-from bot.cli.errors import BAD_INPUT, UNFINISHED, CommandFailed
+from bot.cli.errors import BAD_INPUT, FAILED, UNFINISHED, CommandFailed
 from bot.cli.options import new_request, request_options
 
 if TYPE_CHECKING:
@@ -79,15 +79,24 @@ def demo(
     from workers.settings import LogSettings, WorkerSettings
 
     # Whatever the environment names, the demo has servers, a provider and a folder of its own.
+    named = os.environ.get("VIDEO_PROVIDER") or provider_name
+    if provider_name == "sandbox" and named != provider_name:
+        click.echo(
+            f"VIDEO_PROVIDER={named} does not count here: the sandbox draws it, for nothing; "
+            f"--provider {named} is for a real one.",
+            err=True,
+        )
     own = {"VIDEO_PROVIDER": provider_name, "VIDEO_STORAGE": STORAGES[provider_name]}
     os.environ.update(own)
     brought = {"DATABASE_URL", "REDIS_URL", "OUTPUT_DIR"}
     require(DatabaseSettings, WorkerSettings, LogSettings, brought=brought)
-    configure(read(LogSettings), level="warning")
+    # What a library has to say until then, one sentence of ours says.
+    configure(read(LogSettings), level="critical")
     provider = providers.load(WorkerSettings.model_validate({"redis_url": "redis://brought"}))
     new = priced(new, provider)
     if provider_name != "sandbox":
         _agree(provider, new, is_agreed=yes)
+    configure(read(LogSettings), level="warning")
     steps = Steps()
     with ExitStack() as stack:
         # What one provider has begun, another could not follow.
@@ -139,14 +148,19 @@ def demo(
 def _agree(provider: "Provider", new: "NewRequest", *, is_agreed: bool) -> None:
     """Go on only if somebody agrees to what it costs. Raises CommandFailed."""
     from bot import words
+    from workers import retirement
     from workers.providers import NotReady
 
     try:
         provider.probe()
     except NotReady as error:
-        raise CommandFailed(f"{error}. {error.remedy}") from None
+        reason = str(error).removesuffix(".")
+        status = BAD_INPUT if error.is_setting else FAILED
+        raise CommandFailed(f"{reason}: {error.remedy}", status) from None
     model, cost = new.model or provider.model, words.dollars(new.cost_usd or provider.price(new))
     sentence = f"{new.duration_seconds} seconds of video by {model} cost {cost} of real money"
+    if ends := retirement.warning(provider, of=model):
+        click.echo(ends, err=True)
     if is_agreed:
         click.echo(f"{sentence}.", err=True)
     elif not sys.stdin.isatty():

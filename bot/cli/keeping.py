@@ -26,8 +26,9 @@ def archive(*, request_id: UUID, undo: bool) -> None:
 @click.command()
 @click.argument("request_id", metavar="ID", type=click.UUID)
 def delete(*, request_id: UUID) -> None:
-    """Delete the request with this ID: it is gone from every list, and still counts for limits.
+    """Delete the request with this ID: "history" and "show" know it no more, nor does Discord.
 
+    It still counts for limits, budgets and the statistics over everybody, and "events" has it.
     One that was not started yet never will be, and costs nothing. One that is being made goes on
     to its end, unseen.
     """

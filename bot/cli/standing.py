@@ -60,15 +60,14 @@ def _lines(standing: "Standing", own: "UserQuota | None") -> Iterator[str]:
     from bot import words
 
     daily, monthly = standing.daily, standing.monthly
-    resets = f", {daily.resets_in}" if daily.reset_at else ""
+    resets = f", {daily.resets_in}" if daily.limit and daily.reset_at else ""
     is_own = " (set for this user)"
     yield (
-        f"24 hours:  {daily.used} of {daily.limit} used, {daily.remaining} left{resets}"
+        f"24 hours:  {words.used(daily)}{resets}"
         f"{is_own if own and own.daily_limit is not None else ''}"
     )
     yield (
-        f"month:     {monthly.used} of {monthly.limit} used, {monthly.remaining} left, "
-        f"until {monthly.reset_at:%Y-%m-%d} UTC"
+        f"month:     {words.used(monthly)}, until {monthly.reset_at:%Y-%m-%d} UTC"
         f"{is_own if own and own.monthly_limit is not None else ''}"
     )
     for each in standing.budgets:

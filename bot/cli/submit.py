@@ -6,11 +6,11 @@ from uuid import UUID, uuid4
 
 import click
 
-from bot.cli.errors import CommandFailed
+from bot.cli.errors import BAD_INPUT, CommandFailed
 from bot.cli.options import LOCAL, new_request, request_options
 
 if TYPE_CHECKING:
-    from db.records import NewRequest
+    from db.records import NewRequest, Request
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -110,7 +110,9 @@ def send(new: "NewRequest", wait: float) -> None:
     settings = read(WorkerSettings)
     new = priced(new, providers.load(settings))
     database = connect_at_startup(read(DatabaseSettings))
-    is_known = check_limit(database, new, settings)
+    known = check_limit(database, new, settings)
+    if known is not None:
+        _check_same(known, new)
     try:
         enqueue(new)
     except BrokerUnavailable as error:
@@ -119,7 +121,20 @@ def send(new: "NewRequest", wait: float) -> None:
             f"trying again with --id {new.id} asks for no second video"
         ) from None
     click.echo(str(new.id))
-    if is_known:
+    if known is not None:
         click.echo(KNOWN, err=True)
     elif wait and wait_for_row(database, new, settings, seconds=wait) is None:
         click.echo(NOT_TAKEN_UP, err=True)
+
+
+def _check_same(known: "Request", new: "NewRequest") -> None:
+    """Raise CommandFailed if the id is that of another request, which no video would come of."""
+    if known.deleted_at is not None:
+        what = "that was deleted"
+    elif known.prompt != new.prompt:
+        what = "with another prompt"
+    else:
+        return
+    raise CommandFailed(
+        f"There is a request {what} with this id already; take another id, or none.", BAD_INPUT
+    )

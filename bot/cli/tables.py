@@ -5,7 +5,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from typing import Any, Final
 
 from rich.console import Console
@@ -65,7 +65,7 @@ class Column:
 ID: Final = Column(lambda each: Text(str(each.id)), 36)
 USER: Final = Column(lambda each: safe(each.user_id), 8)
 ASKED: Final = Column(lambda each: Text(minute(each.created_at)), 16)
-STATUS: Final = Column(lambda each: Text(each.status, COLOURS[each.status]), 10)
+STATUS: Final = Column(lambda each: Text(_standing(each), COLOURS[each.status]), 10)
 TOOK: Final = Column(lambda each: Text(words.seconds(each.duration_ms)), 7)
 PARAMETERS: Final = Column(lambda each: Text(words.parameters(each)), 30)
 PROMPT: Final = Column(lambda each: safe(each.prompt[:EXCERPT]), 12, is_long=True)
@@ -88,11 +88,17 @@ def requests_table(requests: Iterable[Request], columns: Mapping[str, Column]) -
 
 
 def row_table(request: Request, *, place: int | None = None) -> Table:
-    """Every column of the request's row that holds something, and its place where it waits."""
-    values = {field.name: getattr(request, field.name) for field in fields(request)}
-    facts = {name: _words(value) for name, value in values.items() if value is not None}
-    if place is not None:
-        facts["place"] = words.in_the_queue(place)
+    """Every column of the request's row that says something, and its place where it waits."""
+    facts: dict[str, str] = {}
+    for name in (field.name for field in fields(request)):
+        value = getattr(request, name)
+        if value is None or _says_nothing(request, name):
+            continue
+        facts[name] = _words(value)
+        if name == "status" and place is not None:
+            facts["place"] = words.in_the_queue(place)
+        if name == "status" and request.is_late:
+            facts["late"] = "its video came after the timeout"
     return facts_table(facts)
 
 
@@ -149,6 +155,17 @@ def minute(moment: datetime) -> str:
 def second(moment: datetime) -> str:
     """``2026-02-28 13:30:05``, in UTC."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _standing(request: Request) -> str:
+    return f"{request.status}, late" if request.is_late else request.status
+
+
+def _says_nothing(request: Request, column: str) -> bool:
+    """What waits in line is due at no time, and what was not started and is free bills nobody."""
+    if column == "due_at":
+        return request.due_at is not None and request.due_at.year == MAXYEAR
+    return column == "billed" and request.started_at is None and not request.cost_usd
 
 
 def _data(event: Event) -> str:

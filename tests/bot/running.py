@@ -153,8 +153,8 @@ def run(
     )
 
 
-def on_a_terminal(*arguments: str, env: Mapping[str, str], answer: str) -> tuple[int, str]:
-    """The command in front of a person who answers its one question."""
+def on_a_terminal(*arguments: str, env: Mapping[str, str], answer: str = "") -> tuple[int, str]:
+    """The command in front of a person who answers its one question, if it has one."""
     ours, theirs = pty.openpty()
     said = ""
     try:
@@ -167,7 +167,7 @@ def on_a_terminal(*arguments: str, env: Mapping[str, str], answer: str) -> tuple
             start_new_session=True,
         )
         os.close(theirs)
-        while "[y/N]" not in said:
+        while answer and "[y/N]" not in said:
             said += os.read(ours, 4096).decode()
         os.write(ours, answer.encode())
         try:

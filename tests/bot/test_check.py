@@ -8,18 +8,20 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from redis import Redis
 
 from db.processes import free_port
 from tests.bot.conftest import NewBroker
-from tests.bot.running import run
+from tests.bot.running import on_a_terminal, run
 from tests.conftest import MakeDatabase
 from tests.e2e.discord import FakeDiscord, fake_discord
 from tests.e2e.google.studio import Google, google
 from workers import embedded
 from workers.findings import WITHIN, Well, look
+from workers.retirement import NONE_STAYS
 
 NAMES = [
     "settings",
@@ -85,11 +87,13 @@ def installation(
 def check(installation: dict[str, str]) -> Check:
     """Check it, with these variables besides; nothing is told that nobody should know."""
 
-    def ask(**env: str) -> Checked:
+    def ask(*not_looked_at: str, **env: str) -> Checked:
         found = run("check", "--json", env={**installation, **env})
         assert found.stderr == ""
         rows = json.loads(found.stdout)
-        assert [row["name"] for row in rows] == NAMES
+        assert [row["name"] for row in rows] == [
+            name for name in NAMES if name not in not_looked_at
+        ]
         assert all({*row} == {"name", "ok", "detail", "remedy"} for row in rows)
         assert all(row["ok"] or row["remedy"] for row in rows)
         for secret in (SECRET, installation["DISCORD_TOKEN"]):
@@ -106,7 +110,11 @@ def test_where_all_is_well(check: Check, place: Path, discord: FakeDiscord) -> N
     assert re.fullmatch(r"Redis [\d.]+, noeviction", found.row("redis")[0])
     assert found.row("discord")[0] == f"it is that of {discord.world.bot.name}"
     assert found.row("clock")[0] == "it agrees with the database and Discord"
-    assert not [*(place / "videos").iterdir()]
+    assert found.row("storage")[0] == (
+        f"folder {place / 'videos'}: a mark was written, found and removed"
+    )
+    # Not even the folder is left behind.
+    assert not (place / "videos").exists()
 
 
 def test_people_get_a_table(installation: dict[str, str]) -> None:
@@ -114,7 +122,13 @@ def test_people_get_a_table(installation: dict[str, str]) -> None:
     assert (found.returncode, found.stderr) == (1, "")
     told = dict(re.findall(r"^(\w+) +(ok|failed|warning) ", found.stdout, re.MULTILINE))
     assert told == {**dict.fromkeys(NAMES, "ok"), "storage": "failed"}
-    assert "Let the user of the workers write to OUTPUT_DIR" in found.stdout
+    assert "Name a folder in OUTPUT_DIR: /dev/null is a file" in found.stdout
+
+
+def test_a_person_sees_that_it_is_at_work(installation: dict[str, str]) -> None:
+    status, said = on_a_terminal("check", env=installation)
+    assert status == 0
+    assert "Looking at everything" in said
 
 
 def test_a_database_that_is_not_migrated(check: Check, empty_database_url: str) -> None:
@@ -128,12 +142,15 @@ def test_a_database_that_is_not_migrated(check: Check, empty_database_url: str) 
 def test_servers_that_are_down(check: Check) -> None:
     nowhere = f":{SECRET}@127.0.0.1:{free_port()}"
     found = check(
+        "clock",
         DATABASE_URL=f"postgresql://me{nowhere}/videos",
         REDIS_URL=f"redis://{nowhere}/0",
         DISCORD_API_URL=f"http://127.0.0.1:{free_port()}/api/v10",
     )
     assert found.status == 1
-    assert found.wrong == ["database", "migrations", "redis", "discord", "clock"]
+    assert found.wrong == ["database", "migrations", "redis", "discord"]
+    where = nowhere.replace(SECRET, "***")
+    assert found.row("database")[0].endswith(f"(postgresql://me{where}/videos)")
     assert found.row("database")[1] == "Start Postgres, or correct DATABASE_URL"
     assert found.row("redis")[1] == "Start Redis, or correct REDIS_URL"
     assert found.row("discord")[1] == "Let this machine reach DISCORD_API_URL"
@@ -144,14 +161,15 @@ def test_servers_that_take_connections_and_answer_nothing(check: Check) -> None:
         where = f":{SECRET}@127.0.0.1:{mute.getsockname()[1]}"
         begin = time.monotonic()
         found = check(
+            "clock",
             DATABASE_URL=f"postgresql://me{where}/videos",
             REDIS_URL=f"redis://{where}/0",
             DISCORD_API_URL=f"http://{where.partition('@')[2]}/api/v10",
         )
         took = time.monotonic() - begin
     assert found.status == 1
-    assert found.wrong == ["database", "migrations", "redis", "discord", "clock"]
-    assert found.row("database")[0] == "the server did not answer in time"
+    assert found.wrong == ["database", "migrations", "redis", "discord"]
+    assert found.row("database")[0].startswith("the server did not answer in time (postgresql://")
     # The start of Python on a busy machine besides.
     assert took < WITHIN + 10
 
@@ -169,7 +187,7 @@ def test_servers_that_answer_otherwise_than_they_should(check: Check, place: Pat
     assert remedy == "Set maxmemory-policy to noeviction"
     detail, remedy = found.row("storage")
     assert "cannot be written" in detail
-    assert remedy == "Let the user of the workers write to OUTPUT_DIR"
+    assert remedy == "Name a folder in OUTPUT_DIR: /dev/null is a file"
     detail, remedy = found.row("discord")
     assert detail == "Discord does not know this DISCORD_TOKEN"
     assert "developer portal" in remedy
@@ -204,12 +222,13 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Google]:
 def test_google_is_asked_for_all_that_a_video_needs(check: Check, there: Google) -> None:
     found = check(**there.environment)
     assert (found.status, found.wrong) == (0, [])
-    assert found.row("storage")[0] == "gcs: a mark was written, found, linked and removed"
+    assert found.row("storage")[0].startswith("gcs gs://")
+    assert found.row("storage")[0].endswith(": a mark was written, found, linked and removed")
     used = "veo-3.1-fast-generate-001"
     assert found.row("provider")[0] == f"veo: Vertex AI lets this account use {used}"
     # Its retirement is announced: no failure, and something to be done about it.
-    assert re.search(rf"To be retired on .*\b{used}\b", found.row("model")[0])
-    assert "VEO_MODEL" in found.row("model")[1]
+    assert re.search(rf"2026-11-17.*\b{used}\b", found.row("model")[0])
+    assert found.row("model")[1] == NONE_STAYS
     assert not [each for each in there.vertex.calls if each.is_start]
 
 
@@ -222,23 +241,51 @@ def test_a_bucket_and_a_project_that_are_not_ours(check: Check, there: Google) -
 
 
 def test_wrong_settings_are_named_and_the_rest_is_looked_at(check: Check) -> None:
-    found = check(DATABASE_URL="", DAILY_LIMIT="none", LOG_FORMAT=SECRET, PORT="0")
-    assert found.status == 2
+    missing = {"DATABASE_URL": "", "DAILY_LIMIT": "none", "LOG_FORMAT": SECRET, "PORT": "0"}
+    found = check("database", "migrations", **missing)
+    assert (found.status, found.wrong) == (2, ["settings"])
     assert found.row("settings")[0].split("; ") == [
         "DATABASE_URL environment variable is required",
         "DAILY_LIMIT must be a whole number from 1 to 1000000",
         "LOG_FORMAT must be one of 'auto', 'console' or 'json'",
         "PORT must be a whole number from 1 to 65535",
     ]
-    assert found.row("database")[1] == "Correct the settings first"
     assert found.row("clock")[0] == "it agrees with Discord"
-    assert "discord" not in found.wrong
+
+
+def test_an_example_of_an_address_can_be_read(check: Check) -> None:
+    found = check("database", "migrations", DATABASE_URL="foo")
+    wanted = "DATABASE_URL must look like postgresql://user:password@host:5432/database"
+    assert (found.status, found.row("settings")[0]) == (2, wanted)
 
 
 def test_a_model_that_is_retired_is_a_wrong_setting(check: Check, there: Google) -> None:
-    found = check(**{**there.environment, "VEO_MODEL": "veo-3.0-generate-001"})
-    assert (found.status, found.wrong) == (2, ["settings", "provider", "model"])
-    assert "Google retired the model veo-3.0-generate-001" in found.row("settings")[0]
+    env = {**there.environment, "VEO_MODEL": "veo-3.0-generate-001", "DAILY_LIMIT": "none"}
+    found = check("provider", "model", **env)
+    assert (found.status, found.wrong) == (2, ["settings"])
+    limit, model = found.row("settings")[0].split("; ", 1)
+    assert limit == "DAILY_LIMIT must be a whole number from 1 to 1000000"
+    assert "Google retired the model veo-3.0-generate-001" in model
+
+
+def test_what_is_no_name_of_a_bucket_is_a_wrong_setting(check: Check, there: Google) -> None:
+    unseen = ("storage", "provider", "model")
+    found = check(*unseen, **{**there.environment, "GCS_BUCKET": "My_Bucket"})
+    assert (found.status, found.wrong) == (2, ["settings"])
+    assert found.row("settings")[0].startswith("GCS_BUCKET must be a bucket's name")
+
+
+def test_servers_that_let_nobody_in(check: Check, installation: dict[str, str]) -> None:
+    database, redis = installation["DATABASE_URL"], urlsplit(installation["REDIS_URL"])
+    wrong = redis._replace(netloc=f":{SECRET}@{redis.hostname}:{redis.port}").geturl()
+    found = check(DATABASE_URL=f"{database}_of_nobody", REDIS_URL=wrong)
+    assert (found.status, found.wrong) == (1, ["database", "migrations", "redis"])
+    assert found.row("database")[1] == ("Create that database, or correct its name in DATABASE_URL")
+    assert found.row("redis")[1] == "Correct the password in REDIS_URL"
+    server = urlsplit(database)
+    stranger = server._replace(netloc=f"me:{SECRET}@{server.hostname}:{server.port}").geturl()
+    found = check(DATABASE_URL=stranger)
+    assert found.row("database")[1] == "Correct user and password in DATABASE_URL"
 
 
 def test_what_hangs_is_told_to_hang_and_what_breaks_tells_no_secret() -> None:

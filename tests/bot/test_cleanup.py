@@ -70,7 +70,7 @@ def test_what_stays_is_told(video_bot: VideoBot, database: Database, tmp_path: P
     [request_id] = put_old(database, 1, days=40)
     (tmp_path / str(request_id)).symlink_to(tmp_path)
     told = video_bot("--older-than", "30")
-    assert told.returncode == 0
+    assert told.returncode == 1
     assert told.stdout.startswith("Deleted 0 requests")
     assert "1 request stayed: the videos could not be removed." in told.stderr
     assert ids_in(database) == {request_id}

@@ -214,7 +214,7 @@ def test_beyond_the_limit_it_says_when_to_come_back(second: Seen) -> None:
     refused = demo(second.folder, DAILY_LIMIT="1")
     assert refused.status == 3
     sentence = (
-        r"video-bot: All 1 video of the last 24 hours are used\. The next one comes free at "
+        r"video-bot: The one video of the last 24 hours is used\. The next one comes free at "
         r"\d{4}-\d\d-\d\d \d\d:\d\d UTC \(resets in 2[34]h \d+m\)\.\n"
     )
     assert re.fullmatch(sentence, refused.stderr), refused.stderr
@@ -245,6 +245,14 @@ def test_wrong_settings_are_named_before_anything_starts(place: Path) -> None:
     assert "DATABASE_MAX_CONNECTIONS must be a whole number from 1 to 100" in found.stderr
     assert "SANDBOX_OUTCOME must be one of" in found.stderr
     assert not (place / "untouched").exists()
+
+
+def test_a_provider_of_the_environment_is_told_not_to_count(place: Path) -> None:
+    found = demo(place / "untouched", VIDEO_PROVIDER="veo", SANDBOX_OUTCOME="maybe")
+    line, *_ = found.stderr.splitlines()
+    assert line.startswith("VIDEO_PROVIDER=veo does not count here: the sandbox draws it")
+    # Nor are the settings missed that it would need.
+    assert "GCS_BUCKET" not in found.stderr
 
 
 def test_without_a_folder_it_keeps_to_where_data_belongs(

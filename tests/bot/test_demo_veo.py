@@ -1,5 +1,6 @@
 """``video-bot demo --provider veo``: one real video, and only once its price was agreed to."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,12 @@ ELSEWHERE = {
     "REDIS_URL": "redis://:secret@127.0.0.1:1/0",
     "VIDEO_PROVIDER": "sandbox",
     "VIDEO_STORAGE": "folder",
+}
+#: Neither a key file nor an account of a person or of the machine.
+NO_CREDENTIALS = {
+    "GOOGLE_APPLICATION_CREDENTIALS": "",
+    "GCE_METADATA_HOST": "127.0.0.1:1",
+    "HOME": "/nowhere",
 }
 
 
@@ -41,10 +48,11 @@ def test_the_video_is_fetched_once_it_was_agreed_to(
     asked = ["--model", "veo-3.1-generate-001", "--duration", "6", "--no-audio"]
     found = run("demo", KITE, *options, *asked, env=env, seconds=3 * LIMIT)
     assert_nothing_left(folder)
-    assert (found.returncode, found.stderr) == (
-        0,
-        "6 seconds of video by veo-3.1-generate-001 cost $1.20 of real money.\n",
-    )
+    ends, cost = found.stderr.splitlines()
+    assert found.returncode == 0
+    assert ends.endswith(": veo-3.1-generate-001.")
+    assert "2026-11-17" in ends
+    assert cost == "6 seconds of video by veo-3.1-generate-001 cost $1.20 of real money."
     [body] = there.vertex.starts(KITE)
     assert body["parameters"]["durationSeconds"] == 6
     assert "6 s · 16:9 · 720p · audio off · veo-3.1-generate-001" in found.stdout
@@ -60,7 +68,9 @@ def test_in_a_script_somebody_has_to_agree_beforehand(
     prompt, folder = f"{KITE}, unasked", place / "unasked"
     found = run("demo", prompt, "--provider", "veo", "--folder", str(folder), env=env)
     assert (found.returncode, found.stdout) == (2, "")
-    assert found.stderr == f"video-bot: {FAST}: --yes agrees to that. Nothing was started\n"
+    ends, refusal = found.stderr.splitlines()
+    assert "2026-11-17" in ends
+    assert refusal == f"video-bot: {FAST}: --yes agrees to that. Nothing was started"
     assert not folder.exists()
     assert not there.vertex.starts(prompt)
 
@@ -72,7 +82,7 @@ def test_on_a_terminal_it_asks_and_takes_no_for_an_answer(
     arguments = ["demo", prompt, "--provider", "veo", "--folder", str(folder)]
     status, said = on_a_terminal(*arguments, env=env, answer="n\n")
     assert status == 1
-    assert f"{FAST}. Make it?" in said
+    assert re.search(rf"2026-11-17.*{re.escape(FAST)}\. Make it\?", said, re.DOTALL)
     assert "Nothing was started" in said
     assert not folder.exists()
     assert not there.vertex.starts(prompt)
@@ -82,6 +92,12 @@ def test_on_a_terminal_it_asks_and_takes_no_for_an_answer(
     ("change", "options", "status", "sentence"),
     [
         ({"GCS_BUCKET": ""}, [], 2, "GCS_BUCKET environment variable is required"),
+        (
+            NO_CREDENTIALS,
+            [],
+            2,
+            "there are no usable credentials for Google: set GOOGLE_APPLICATION_CREDENTIALS to ",
+        ),
         ({}, ["--model", "sandbox"], 2, "There is no model sandbox; there are "),
         ({"GOOGLE_VERTEX_BASE_URL": ""}, [], 1, "Vertex AI was not reached: "),
     ],
@@ -101,4 +117,7 @@ def test_what_cannot_be_made_is_refused_before_anything_starts(
     found = run("demo", KITE, *arguments, env={**env, **change})
     assert (found.returncode, found.stdout) == (status, "")
     assert found.stderr.startswith(f"video-bot: {sentence}")
+    # Nothing of a library's, and one sentence.
+    assert found.stderr.count("\n") == 1
+    assert ".." not in found.stderr
     assert not folder.exists()

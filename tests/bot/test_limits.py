@@ -72,7 +72,9 @@ def test_rl6_a_refusal_by_the_quota_gives_usage_and_remainder() -> None:
         "All 100 videos of this month are used; none is left. "
         "The next month begins at 2026-03-01 00:00 UTC."
     )
-    assert words.refusal(MonthlyQuota(1, 1, MARCH)).startswith("All 1 video of this month are")
+    assert words.refusal(MonthlyQuota(1, 1, MARCH)).startswith(
+        "The one video of this month is used"
+    )
     assert words.refusal(MonthlyQuota(0, 0, MARCH)) == "Your monthly quota is 0 videos."
 
 
@@ -180,6 +182,18 @@ def test_show_tells_how_a_user_stands(database: Database, video_bot: VideoBot) -
     assert other["daily"]["reset_at"] is None
 
 
+def test_show_says_what_is_true_where_less_is_allowed_than_was_used(
+    database: Database, video_bot: VideoBot
+) -> None:
+    for _ in range(3):
+        admitted(database)
+    video_bot("limits", "set", "alice", "--daily", "0", "--monthly", "1")
+    daily, monthly, warning = video_bot("limits", "show", "alice").stdout.splitlines()
+    assert daily == "24 hours:  0 allowed (set for this user)"
+    assert monthly.startswith("month:     1 of 1 used, 0 left, until ")
+    assert warning == "Warning: 1 of 1 video of this month is used; none is left."
+
+
 def test_set_and_reset(database: Database, video_bot: VideoBot) -> None:
     assert video_bot("limits", "set", "alice", "--daily", "0").stdout == (
         "alice: 0 in 24 hours, as many as everybody in a month\n"
@@ -241,7 +255,7 @@ def test_budgets_are_set_listed_and_removed(database: Database, video_bot: Video
         (["set", "x" * 101, "--daily", "1"], "The user must have 1 to 100 characters"),
         (["reset", "a\x07b"], "cannot be written"),
         (["budget", "--per", "day", "3"], "Say whose budget"),
-        (["budget", "--all", "--user", "alice", "--per", "day", "3"], "Say whose budget"),
+        (["budget", "--all", "--user", "alice", "--per", "day", "3"], "--all, not 2 of them."),
         (["budget", "--all", "3"], "--per"),
         (["budget", "--all", "--per", "week", "3"], "--per"),
         (["budget", "--user", "*", "--per", "day", "3"], "say --every-user"),

@@ -19,7 +19,7 @@ from bot import words
 from bot.cli import reading, stats
 from bot.cli.commands import cli
 from bot.plain import as_json, plain
-from db import events, history, pacing, statistics
+from db import events, history, late_results, pacing, statistics
 from db.engine import ANSWER_TIMEOUT, Database
 from db.records import Request
 from db.settings import DatabaseSettings
@@ -28,7 +28,7 @@ from db.tables import video_requests
 from tests.bot.running import run
 from tests.conftest import MakeDatabase
 from tests.db.histories import Made, made_at
-from tests.db.rows import admitted, in_state, make_due
+from tests.db.rows import PREFIX, URLS, admitted, in_state, make_due
 
 Run = Callable[..., click.testing.Result]
 
@@ -218,7 +218,25 @@ def test_show_tells_the_place_of_what_waits_for_its_turn(
             pacing.line_up(conn, request_id)
     found = video_bot("show", str(waiting[1]))
     assert fact(found, "place") == "number 2 in the queue"
+    told = [line.split()[0] for line in found.stdout.splitlines()]
+    assert told.index("place") == told.index("status") + 1
+    # It is due at no time, and costs nothing.
+    assert not {"due_at", "billed"}.intersection(told)
     assert parsed(video_bot("show", str(waiting[1]), "--json"))["place"] == 2
+
+
+def test_a_video_that_came_late_is_told_of(
+    video_bot: Run, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    request_id = in_state(database, Status.TIMEOUT, claim=uuid4(), user_id="cli")
+    assert "late" not in video_bot("history").stdout
+    with database.begin() as conn:
+        assert not late_results.found(conn, request_id, PREFIX, URLS)
+    found = video_bot("show", str(request_id))
+    assert fact(found, "status") == "timeout"
+    assert fact(found, "late") == "its video came after the timeout"
+    assert "timeout, late" in video_bot("history").stdout
 
 
 def test_events_are_told_in_order(

@@ -143,6 +143,19 @@ def test_the_same_id_twice_is_one_request(system: System) -> None:
     assert system.users().count("twice") == 1
 
 
+def test_an_id_of_something_else_is_bad_input(system: System) -> None:
+    request_id = str(uuid4())
+    arguments = ["--user", "mistaken", "--id", request_id]
+    assert system.submit(PROMPT, *arguments).returncode == 0
+    other = system.submit(f"{PROMPT}, at night", *arguments)
+    assert run("delete", request_id, env=system.env).returncode == 0
+    deleted = system.submit(PROMPT, *arguments)
+    for found, what in ((other, "with another prompt"), (deleted, "that was deleted")):
+        assert (found.returncode, found.stdout) == (2, "")
+        assert found.stderr.startswith(f"video-bot: There is a request {what} with this id already")
+    assert system.users().count("mistaken") == 1
+
+
 def test_beyond_the_limit_it_says_when_to_come_back(system: System) -> None:
     statuses = [system.submit(PROMPT, "--user", "keen").returncode for _ in range(2)]
     found = system.submit(PROMPT, "--user", "keen")

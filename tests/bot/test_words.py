@@ -40,7 +40,9 @@ def test_coming_back_then_is_never_too_early(until: dict[str, float], said: str)
 
 
 def test_a_limit_of_one_is_one_video() -> None:
-    assert words.refusal(used_up(1, hours=1)).startswith("All 1 video of the last 24 hours")
+    assert words.refusal(used_up(1, hours=1)).startswith(
+        "The one video of the last 24 hours is used."
+    )
 
 
 def test_a_refusal_without_a_time_says_less() -> None:

@@ -105,7 +105,7 @@ def test_dc2_a_failure_says_why_and_what_would_help(failing: Studio, ana: Person
 def test_rl3_a_refusal_says_when_to_come_back(failing: Studio, ana: Person) -> None:
     failing.wait_until_delivered(failing.ask(ana))
     refused, wrong = failing.ask(ana).answer, failing.ask(ana, prompt="four").answer
-    refused.wait_for_text("All 1 video of the last 24 hours are used.")
+    refused.wait_for_text("The one video of the last 24 hours is used.")
     assert "The next one comes free at" in refused.content
     wrong.wait_for_text("The prompt must have 5 to 600 characters; this one has 4.")
     for each in (refused, wrong):

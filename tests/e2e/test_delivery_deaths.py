@@ -90,7 +90,7 @@ def test_lg2_the_token_of_an_answer_is_nowhere_to_be_seen(studio: Studio, ana: P
         refused = studio.ask(ana)
         until(lambda: watch.of_type("task-retried"), what="a task is tried again")
         shown.append(system.inspect("active", "reserved", "scheduled", "conf", "stats"))
-        refused.answer.wait_for_text("of the last 24 hours are used")
+        refused.answer.wait_for_text("of the last 24 hours is used")
         # Messages that nobody understands, with the same headers.
         reply_to = ReplyTo(str(discord.world.application_id), asked.answer.token)
         new = studio.request(ana)

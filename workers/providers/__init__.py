@@ -48,11 +48,15 @@ class PollFailed(ProviderError):
 
 
 class NotReady(ProviderError):
-    """The provider cannot be used as things stand. `remedy` is what an operator does about it."""
+    """The provider cannot be used as things stand. `remedy` is what an operator does about it.
 
-    def __init__(self, reason: str, *, remedy: str) -> None:
+    With `is_setting` a setting is missing, or leads nowhere, and nobody was asked.
+    """
+
+    def __init__(self, reason: str, *, remedy: str, is_setting: bool = False) -> None:
         super().__init__(reason)
         self.remedy = remedy
+        self.is_setting = is_setting
 
 
 @dataclass(frozen=True, slots=True)

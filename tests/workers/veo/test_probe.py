@@ -79,5 +79,9 @@ def test_no_credentials_that_are_any_good(
         there.accounts._accounts.pop(there.accounts.new("stranger").email)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
     reason, advice = words(there)
-    assert reason.startswith("no token for Vertex AI: ")
-    assert "GOOGLE_APPLICATION_CREDENTIALS" in advice
+    if given == "a stranger's":
+        assert reason.startswith("no token for Vertex AI: ")
+        assert "GOOGLE_APPLICATION_CREDENTIALS" in advice
+    else:
+        assert reason == "there are no usable credentials for Google"
+        assert advice.startswith("set GOOGLE_APPLICATION_CREDENTIALS to ")

@@ -121,13 +121,21 @@ class Vertex:
     def probe(self, model: str) -> None:
         """Ask about an operation that never was, by the way of every poll. Raises NotReady."""
         import httpx
-        from google.auth.exceptions import GoogleAuthError
+        from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
         from google.genai import errors, types
 
         where = f"projects/{self._project}/locations/{self._location}/publishers/google"
         name = f"{where}/models/{model}/operations/{UUID(int=0)}"
         try:
             client = self._client(for_start=False)
+        except DefaultCredentialsError:
+            # Its own words are a page, and lead to another.
+            raise NotReady(
+                "there are no usable credentials for Google",
+                remedy="set GOOGLE_APPLICATION_CREDENTIALS to a service account's key file, or "
+                "run it as a service account",
+                is_setting=True,
+            ) from None
         except (GoogleAuthError, OSError, ValueError) as error:
             remedy = failures.REFUSALS[failures.NOT_ACCEPTED].advice
             raise NotReady(f"no token for Vertex AI: {_named(error)}", remedy=remedy) from None
