@@ -277,7 +277,8 @@ MOMENTS = {
     "while Postgres starts": r"^Everything of this demo is kept in",
     "while Redis starts": r"PostgreSQL is up",
     "while the worker starts": r"The database is migrated",
-    "while it generates": r"\d s  pending",
+    "while it waits": r"\d s  pending",
+    "while it generates": r"\d s  generating",
     "while it stops": r"The video is at",
 }
 
