@@ -128,7 +128,8 @@ def test_postgres_stands_still(studio: Studio, discord: FakeDiscord, guild: Guil
     wanted = [id_of(each) for each in asked + hers if each.content == sentences.QUEUED_BLINDLY]
     system.start_worker()
     until(lambda: len(system.rows(wanted)) == len(wanted), what="all are taken on", within=PATIENCE)
-    assert studio.count_rows() == len(wanted)
+    beyond = [id_of(each) for each in hers if each.content == sentences.CEILING_REACHED]
+    assert not system.rows(beyond)
 
 
 def test_redis_is_down(studio: Studio, discord: FakeDiscord, guild: Guild) -> None:
