@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID, uuid4, uuid5
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from bot.discord import taking
 from db import admission
@@ -79,11 +79,6 @@ class Studio:
                 new = NewRequest(uuid4(), str(person.id), *where, each)
                 hour = timedelta(hours=1)
                 admission.admit(conn, new, daily_limit=100, monthly_quota=100, lease=hour)
-
-    def count_rows(self) -> int:
-        """Of everybody."""
-        with self.system.database.autocommit() as conn:
-            return int(conn.execute(select(func.count()).select_from(video_requests)).scalar_one())
 
 
 def id_of(asked: Interaction) -> UUID:

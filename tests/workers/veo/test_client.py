@@ -20,7 +20,7 @@ def test_a_process_that_only_loads_it_imports_nothing_of_google() -> None:
     script = (
         "import sys; from workers import providers; from workers.settings import WorkerSettings;"
         "providers.load(WorkerSettings(video_provider='veo', google_cloud_project='p',"
-        " gcs_bucket='b'));"
+        " gcs_bucket='videos'));"
         "print([each for each in ('google.genai', 'google.auth', 'httpx') if each in sys.modules])"
     )
     found = subprocess.run(
