@@ -89,6 +89,7 @@ def follow(context: Context, request_ids: Collection[UUID]) -> list[UUID]:
         if context.settings.database_outage == "proceed":
             waiting = [(each, it.delay) for each, it in found if isinstance(it, _Wait)]
             reply_to = replies.of(conn, [each.id for each, _ in waiting])
+            memory.prune()
             for request, delay in waiting:
                 memory.keep(request, reply_to.get(request.id), due_in=delay, since=since)
     ready = []

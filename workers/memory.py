@@ -30,14 +30,20 @@ _parked: dict[UUID, Parked] = {}
 
 def keep(request: Request, reply_to: ReplyTo | None, *, due_in: timedelta, since: float) -> None:
     """Remember a request that is due so long after `since`, a moment before it was parked."""
-    if len(_parked) >= MOST:
-        take()
-    _parked[request.id] = Parked(request, reply_to, since + due_in.total_seconds())
+    if len(_parked) < MOST:
+        _parked[request.id] = Parked(request, reply_to, since + due_in.total_seconds())
+
+
+def prune() -> None:
+    """Forget those whose time has come: whoever takes them up has them."""
+    now = time.monotonic()
+    for request_id in [each.request.id for each in _parked.values() if each.due_at <= now]:
+        del _parked[request_id]
 
 
 def take() -> list[Parked]:
-    """All whose time has not come. They are forgotten with the rest: who takes them has them."""
-    now = time.monotonic()
-    found = [each for each in _parked.values() if each.due_at > now]
+    """All whose time has not come; they are forgotten here."""
+    prune()
+    found = [*_parked.values()]
     _parked.clear()
     return found

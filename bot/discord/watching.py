@@ -41,6 +41,9 @@ async def look_after(desk: Desk) -> None:
             await asyncio.sleep(AFTER_AN_OUTAGE)
         except (BrokerUnavailable, discord.DiscordError) as error:
             log.warning("request_not_sent_again", reason=str(error))
+        except Exception:
+            # Whatever it is, the next look is not to be missed for it.
+            log.exception("request_not_sent_again")
 
 
 async def lost(desk: Desk) -> list[Sent]:

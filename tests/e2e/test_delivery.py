@@ -57,17 +57,6 @@ def discord(studio: Studio) -> FakeDiscord:
     return studio.discord
 
 
-@pytest.fixture
-def guild(discord: FakeDiscord) -> Guild:
-    """The bot may attach files in it."""
-    return discord.new_guild()
-
-
-@pytest.fixture
-def ana(discord: FakeDiscord, guild: Guild) -> Person:
-    return discord.new_person("ana", guild)
-
-
 def test_dc2_the_video_is_attached_to_the_answer(studio: Studio, ana: Person) -> None:
     asked = studio.ask(ana, prompt="a red fox in the snow")
     told = studio.wait_until_delivered(asked)

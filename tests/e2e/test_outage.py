@@ -45,16 +45,6 @@ def discord(studio: Studio) -> FakeDiscord:
     return studio.discord
 
 
-@pytest.fixture
-def guild(discord: FakeDiscord) -> Guild:
-    return discord.new_guild()
-
-
-@pytest.fixture
-def ana(discord: FakeDiscord, guild: Guild) -> Person:
-    return discord.new_person("ana", guild)
-
-
 def wait_until_answered(studio: Studio, asked: Asked) -> None:
     studio.wait(lambda: asked.answer.attachments, "the video is in the answer")
 
