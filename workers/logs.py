@@ -3,13 +3,11 @@
 import logging
 import re
 import sys
-import warnings
 from collections.abc import Mapping, MutableMapping
 from datetime import datetime
 from typing import Any, Final
 
 import structlog
-from celery.exceptions import SecurityWarning
 
 from workers.settings import LogSettings
 
@@ -78,8 +76,6 @@ def configure(settings: LogSettings, *, level: str | None = None) -> None:
         )
     )
     logging.captureWarnings(capture=True)
-    # Celery warns root of itself; whoever runs this as root, in a container say, knows.
-    warnings.simplefilter("ignore", SecurityWarning)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel((level or settings.log_level).upper())
