@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 from db.records import NewRequest, ReplyTo, Request
 from db.validation import is_snowflake
 from workers.app import app
+from workers.errors import BrokerUnavailable
 
 __all__ = [
     "LINKS",
@@ -44,10 +45,6 @@ REFUSAL_HEADER: Final = "video_refusal"
 
 PATIENCE: Final = 2.0
 """Seconds that whoever asks for a video waits for each answer of Redis (DESIGN, 9)."""
-
-
-class BrokerUnavailable(Exception):
-    """Redis did not confirm that it has the message. The reason names no password."""
 
 
 def enqueue(new: NewRequest, *, reply_to: ReplyTo | None = None) -> None:

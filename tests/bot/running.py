@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 import psutil
+from sqlalchemy import make_url
 
 T = TypeVar("T")
 
@@ -178,6 +179,31 @@ def on_a_terminal(*arguments: str, env: Mapping[str, str], answer: str = "") -> 
         return process.wait(60), said
     finally:
         os.close(ours)
+
+
+def listener(url: str) -> psutil.Process:
+    """The server that listens there, one of our children."""
+    port = make_url(url).port
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            for each in process.net_connections():
+                if each.status == psutil.CONN_LISTEN and each.laddr.port == port:
+                    return process
+    raise AssertionError(f"Nobody listens on {port}")
+
+
+@contextmanager
+def frozen(server: psutil.Process) -> Iterator[None]:
+    """All of a server stands still for the block, and its socket goes on to take connections."""
+    processes = [server, *server.children(recursive=True)]
+    for each in processes:
+        each.suspend()
+    try:
+        yield
+    finally:
+        for each in processes:
+            with suppress(psutil.NoSuchProcess):
+                each.resume()
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
