@@ -1,0 +1,138 @@
+"""Everything that a request touches, and a worker that is killed while it touches it.
+
+The worker has a single child, so that whoever is at the place that the test watches is known.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from db import limits
+from tests.e2e.delivery import Asked, Studio, new_studio
+from tests.e2e.discord import fake_discord
+from tests.e2e.google.studio import Google, google
+from tests.faults.gates import Gates
+from tests.faults.points import Death, Point
+from tests.faults.relay import Relay, relay
+from tests.workers.conftest import MakeSystem
+from tests.workers.running import Worker
+from tests.workers.waiting import until
+
+Reached = Callable[[], None]
+"""Waits until somebody is at the place, and makes sure who."""
+
+
+class Victim(StrEnum):
+    """Who is killed."""
+
+    CHILD = "pool child"
+    #: Its child goes with it.
+    WORKER = "worker"
+
+
+@dataclass
+class Scene:
+    """One system and all that it speaks to."""
+
+    studio: Studio
+    gates: Gates
+    way: Relay
+    victim: Victim
+    worker: Worker
+
+    def kill(self) -> None:
+        """SIGKILL the one who is at it; somebody else goes on."""
+        [child] = self.worker.children()
+        if self.victim is Victim.CHILD:
+            os.kill(child, signal.SIGKILL)
+            return
+        os.kill(self.worker.pid, signal.SIGKILL)
+        self.worker.wait()
+        until(lambda: not psutil.pid_exists(child), what="its child has gone with it")
+        self.worker = self.start_worker()
+
+    def start_worker(self) -> Worker:
+        """One more."""
+        return self.studio.system.start_worker(concurrency=1, REDIS_URL=self.way.url)
+
+    def ask(self, name: str = "ana", **changes: Any) -> Asked:
+        """A request of a new person."""
+        discord = self.studio.discord
+        return self.studio.ask(discord.new_person(name, discord.new_guild()), **changes)
+
+    def admit(self, name: str = "ana", **changes: Any) -> Asked:
+        """The same, accepted, and its message lost."""
+        discord = self.studio.discord
+        return self.studio.admit(discord.new_person(name, discord.new_guild()), **changes)
+
+    @contextmanager
+    def publishing(self, task: str, when: Death, *words: str) -> Iterator[Reached]:
+        """The next message with this task, on its way to Redis."""
+        with self.way.held("LPUSH", f'"task": "{task}"', *words, when=when) as hold:
+
+            def is_reached() -> None:
+                line = hold.wait()
+                [child] = self.worker.children()
+                assert line in {each.laddr.port for each in psutil.Process(child).net_connections()}
+
+            yield is_reached
+
+    @contextmanager
+    def writing(self, point: Point, death: Death = Death.BEFORE) -> Iterator[Reached]:
+        """A write, of marked requests only where it is about requests."""
+        with self.gates.closed(point, death) as gate:
+            waiting: dict[int, int] = {}
+
+            def is_reached() -> None:
+                waiting.update(gate.wait_for(1))
+                assert set(waiting.values()) == self.worker.children()
+                if death is Death.AFTER:
+                    gate.let_write(waiting)
+
+            yield is_reached
+            if death is Death.BEFORE:
+                # Postgres would notice a client's death only after the write.
+                gate.drop(waiting)
+
+    def used(self, asked: Asked) -> int:
+        """How many places of the limit the person's requests take."""
+        with self.studio.system.database.autocommit() as conn:
+            user = self.studio.system.row(asked.id).user_id
+            return limits.get_rate_limit_info(conn, user, 100).used
+
+
+@contextmanager
+def scene(
+    make_system: MakeSystem, victim: Victim, *, there: Google | None = None, **environment: object
+) -> Iterator[Scene]:
+    """A scene with its worker, for the block."""
+    with ExitStack() as stack:
+        discord = stack.enter_context(fake_discord())
+        given = there.environment if there else {}
+        studio = new_studio(stack, make_system, discord, **given, **environment)
+        system = studio.system
+        if there is not None:
+            system.calls = there.vertex.taken
+        gates = stack.enter_context(closing(Gates(system.environment["DATABASE_URL"])))
+        way = stack.enter_context(relay(system.environment["REDIS_URL"]))
+        worker = system.start_worker(concurrency=1, REDIS_URL=way.url)
+        yield Scene(studio, gates, way, victim, worker)
+        assert not discord.unexpected
+        for process in system.processes:
+            process.kill()
+
+
+@contextmanager
+def scene_at_google(
+    make_system: MakeSystem, victim: Victim, folder: Path, **environment: object
+) -> Iterator[tuple[Scene, Google]]:
+    """A scene whose videos are made by Veo, and lie in Cloud Storage."""
+    with google(folder) as there, scene(make_system, victim, there=there, **environment) as found:
+        yield found, there
