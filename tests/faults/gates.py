@@ -58,11 +58,16 @@ class Gates:
                 ((point, death) for point in Point for death in Death), start=7001
             )
         }
-        self._connection = psycopg2.connect(database_url)
-        self._connection.autocommit = True
+        self._database_url = database_url
+        self.connect()
         self._execute(_FUNCTION)
         for (point, death), key in self._keys.items():
             self._put_up(point, death, key)
+
+    def connect(self) -> None:
+        """At first, and again when Postgres was away."""
+        self._connection = psycopg2.connect(self._database_url)
+        self._connection.autocommit = True
 
     def _put_up(self, point: Point, death: Death, key: int) -> None:
         write = WRITES[point]

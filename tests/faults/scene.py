@@ -18,6 +18,7 @@ from db import limits
 from tests.e2e.delivery import Asked, Studio, new_studio
 from tests.e2e.discord import fake_discord
 from tests.e2e.google.studio import Google, google
+from tests.e2e.google.traffic import Traffic
 from tests.faults.gates import Gates
 from tests.faults.points import Death, Point
 from tests.faults.relay import Relay, relay
@@ -49,7 +50,9 @@ class Scene:
 
     def kill(self) -> None:
         """SIGKILL the one who is at it; somebody else goes on."""
-        [child] = self.worker.children()
+        children = self.worker.children()
+        assert len(children) == 1, self.worker.log
+        [child] = children
         if self.victim is Victim.CHILD:
             os.kill(child, signal.SIGKILL)
             return
@@ -101,6 +104,11 @@ class Scene:
                 # Postgres would notice a client's death only after the write.
                 gate.drop(waiting)
 
+    def wait_until_delivered(self, asked: Asked, *, within: float) -> None:
+        """Until its answer is there, and that is written."""
+        system = self.studio.system
+        system.wait_for_row(asked.id, lambda row: row.delivered_at is not None, within=within)
+
     def used(self, asked: Asked) -> int:
         """How many places of the limit the person's requests take."""
         with self.studio.system.database.autocommit() as conn:
@@ -136,3 +144,15 @@ def scene_at_google(
     """A scene whose videos are made by Veo, and lie in Cloud Storage."""
     with google(folder) as there, scene(make_system, victim, there=there, **environment) as found:
         yield found, there
+
+
+@contextmanager
+def held(traffic: Traffic, pattern: str, *, is_after: bool) -> Iterator[Reached]:
+    """The next such call to one of Google's services: not done yet, or done and not answered."""
+    fault = traffic.hang(pattern, is_after=is_after)
+
+    def is_reached() -> None:
+        until(lambda: fault.reached == 1, what=f"{pattern} is held")
+
+    yield is_reached
+    traffic.release_all()

@@ -83,7 +83,7 @@ def check(scene: Scene, asked: dict[str, list[Asked]]) -> None:
     """Each has ended, was paid for once, and was answered once."""
     studio = scene.studio
     for each in [one for several in asked.values() for one in several]:
-        studio.system.wait_for_row(each.id, lambda row: row.delivered_at is not None, within=BOUND)
+        scene.wait_until_delivered(each, within=BOUND)
     lines = [draw_up(f"{scene.victim}: {name}", studio, each) for name, each in asked.items()]
     print(table(lines))
     for line in lines:
@@ -130,9 +130,7 @@ def test_the_sweeper_dies_with_an_answer_that_nobody_delivers(
                 found.kill()
             is_reached()
             found.kill()
-        found.studio.system.wait_for_row(
-            asked[0].id, lambda row: row.delivered_at is not None, within=BOUND
-        )
+        found.wait_until_delivered(asked[0], within=BOUND)
         line = draw_up(f"an answer moved, {death}", found.studio, asked)
         print(table([line]))
         assert line == Line(line.fault, 1, 1, 1, 1, lost=0, doubled=0)
