@@ -16,7 +16,7 @@ import psutil
 
 from db import limits
 from tests.e2e.delivery import Asked, Studio, new_studio
-from tests.e2e.discord import fake_discord
+from tests.e2e.discord import When, fake_discord
 from tests.e2e.google.studio import Google, google
 from tests.e2e.google.traffic import Traffic
 from tests.faults.gates import Gates
@@ -74,6 +74,40 @@ class Scene:
         """The same, accepted, and its message lost."""
         discord = self.studio.discord
         return self.studio.admit(discord.new_person(name, discord.new_guild()), **changes)
+
+    def assert_speaks(self, line: int | None) -> None:
+        """That it is the worker's child who is at that end of a connection."""
+        [child] = self.worker.children()
+        assert line in {each.laddr.port for each in psutil.Process(child).net_connections()}
+
+    @contextmanager
+    def calling(self, traffic: Traffic, pattern: str, *, is_after: bool) -> Iterator[Reached]:
+        """The next such call to one of Google's services: not done yet, or not answered."""
+        fault = traffic.hang(pattern, is_after=is_after)
+
+        def is_reached() -> None:
+            until(lambda: fault.reached == 1, what=f"{pattern} is held")
+            self.assert_speaks(fault.line)
+
+        yield is_reached
+        traffic.release_all()
+        # It is carried out, though nobody waits for it any more; and meets nothing else.
+        until(lambda: all(each.status for each in traffic.calls(pattern)), what="it is over")
+
+    @contextmanager
+    def saying(self, route: str, when: When, *, is_upload: bool = False) -> Iterator[Reached]:
+        """The next such request to Discord: not applied yet, or not answered."""
+        faults, ledger = self.studio.discord.faults, self.studio.discord.ledger
+        fault = faults.hang(route, when=when, only_uploads=is_upload)
+
+        def is_reached() -> None:
+            fault.wait_until_reached()
+            self.assert_speaks(fault.line)
+
+        yield is_reached
+        fault.release()
+        over = lambda it: all(each.status is not None for each in it.entries(route))  # noqa: E731
+        ledger.wait_for(over, "it is over")
 
     @contextmanager
     def publishing(self, task: str, when: Death, *words: str) -> Iterator[Reached]:
@@ -144,15 +178,3 @@ def scene_at_google(
     """A scene whose videos are made by Veo, and lie in Cloud Storage."""
     with google(folder) as there, scene(make_system, victim, there=there, **environment) as found:
         yield found, there
-
-
-@contextmanager
-def held(traffic: Traffic, pattern: str, *, is_after: bool) -> Iterator[Reached]:
-    """The next such call to one of Google's services: not done yet, or done and not answered."""
-    fault = traffic.hang(pattern, is_after=is_after)
-
-    def is_reached() -> None:
-        until(lambda: fault.reached == 1, what=f"{pattern} is held")
-
-    yield is_reached
-    traffic.release_all()

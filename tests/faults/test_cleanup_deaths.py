@@ -19,7 +19,7 @@ from tests.e2e.delivery import Asked
 from tests.e2e.google.cloud import BUCKET
 from tests.e2e.google.studio import Google
 from tests.faults.points import Death, Point
-from tests.faults.scene import Reached, Scene, Victim, held, scene_at_google
+from tests.faults.scene import Reached, Scene, Victim, scene_at_google
 from tests.workers.conftest import MakeSystem
 from tests.workers.waiting import until
 from workers.app import app
@@ -39,7 +39,7 @@ Place = Callable[[Scene, Google], AbstractContextManager[Reached]]
 
 
 def storage(pattern: str, *, is_after: bool) -> Place:
-    return lambda _, there: held(there.storage.traffic, pattern, is_after=is_after)
+    return lambda scene, there: scene.calling(there.storage.traffic, pattern, is_after=is_after)
 
 
 def rows(death: Death) -> Place:

@@ -20,7 +20,7 @@ from tests.e2e.google import scripts
 from tests.e2e.google.studio import Google
 from tests.faults.ledger import draw_up, table
 from tests.faults.points import Death, Point
-from tests.faults.scene import Reached, Scene, Victim, held, scene_at_google
+from tests.faults.scene import Reached, Scene, Victim, scene_at_google
 from tests.workers.conftest import MakeSystem
 from workers.app import TASK_TIME_LIMIT
 
@@ -34,21 +34,29 @@ Place = Callable[[Scene, Google, str], AbstractContextManager[Reached]]
 
 def storage(pattern: str, *, is_after: bool) -> Place:
     """A call that reaches Cloud Storage."""
-    return lambda _, there, __: held(there.storage.traffic, pattern, is_after=is_after)
+    return lambda scene, there, _: scene.calling(there.storage.traffic, pattern, is_after=is_after)
 
 
 def vertex(pattern: str, *, is_after: bool) -> Place:
     """A call that reaches Vertex AI."""
-    return lambda _, there, __: held(there.vertex.traffic, pattern, is_after=is_after)
+    return lambda scene, there, _: scene.calling(there.vertex.traffic, pattern, is_after=is_after)
 
 
 def paid_call(*, is_taken: bool) -> Place:
     """The paid call, which is taken or is not."""
 
     @contextmanager
-    def calling(_: Scene, there: Google, prompt: str) -> Iterator[Reached]:
+    def calling(scene: Scene, there: Google, prompt: str) -> Iterator[Reached]:
         there.vertex.arrange(prompt, scripts.hangs(is_taken=is_taken), seconds=1)
-        yield lambda: there.vertex.wait_for_start(prompt)
+
+        def is_reached() -> None:
+            there.vertex.wait_for_start(prompt)
+            [call] = [
+                each for each in there.vertex.calls if each.is_start and each.prompt == prompt
+            ]
+            scene.assert_speaks(call.line)
+
+        yield is_reached
 
     return calling
 
@@ -56,14 +64,8 @@ def paid_call(*, is_taken: bool) -> Place:
 def discord(when: When, *, is_upload: bool) -> Place:
     """An edit of the answer: the video, or progress."""
 
-    @contextmanager
-    def editing(scene: Scene, _: Google, __: str) -> Iterator[Reached]:
-        faults = scene.studio.discord.faults
-        fault = faults.on_upload(when=when) if is_upload else faults.hang(EDITS, when=when)
-        yield fault.wait_until_reached
-        fault.release()
-
-    return editing
+    route = "*" if is_upload else EDITS
+    return lambda scene, _, __: scene.saying(route, when, is_upload=is_upload)
 
 
 def message(task: str, when: Death) -> Place:
