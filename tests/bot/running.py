@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,8 @@ from typing import IO, TypeVar
 
 import psutil
 from sqlalchemy import make_url
+
+from tests import warm
 
 T = TypeVar("T")
 
@@ -141,6 +144,8 @@ def run(
     seconds: float = LIMIT,
 ) -> subprocess.CompletedProcess[str]:
     """One of our commands, from its start to its end."""
+    if argv is None and warm.IS_ON and all(isinstance(each, str) for each in arguments):
+        return _run_warm([str(each) for each in arguments], {**os.environ, **env}, seconds)
     command: list[str | bytes] = [*(argv or COMMAND), *arguments]
     return subprocess.run(
         command,
@@ -152,6 +157,23 @@ def run(
         check=False,
         text=True,
     )
+
+
+def _run_warm(
+    arguments: list[str], env: Mapping[str, str], seconds: float
+) -> subprocess.CompletedProcess[str]:
+    with tempfile.TemporaryDirectory(prefix="video-bot-run-") as folder:
+        stdout, stderr = (Path(folder) / name for name in ("stdout", "stderr"))
+        process = warm.start(arguments, env=env, cwd=Path.cwd(), stdout=stdout, stderr=stderr)
+        try:
+            status = process.wait(seconds)
+        except BaseException:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            raise
+        return subprocess.CompletedProcess(
+            arguments, status, stdout.read_text(), stderr.read_text()
+        )
 
 
 def on_a_terminal(*arguments: str, env: Mapping[str, str], answer: str = "") -> tuple[int, str]:
