@@ -25,10 +25,13 @@ _OF_A_SIGNAL: Final = re.compile(r"(worker: .* shutdown \(MainProcess\))?$")
 class Process:
     """A long-running command of ours as a real process, its log in a file."""
 
+    #: What is run.
+    module = "bot.cli"
+
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self._path = log
         with log.open("ab") as lines:
-            argv = [sys.executable, "-m", "bot.cli", *command]
+            argv = [sys.executable, "-m", self.module, *command]
             self._process: Popen[bytes] = processes.spawn(
                 argv, env=environment, cwd=log.parent, stdout=lines, stderr=lines
             )
