@@ -21,7 +21,7 @@ from redis import Redis
 from tests.benchmarks import bare
 from tests.benchmarks.ground import Ground
 from tests.benchmarks.measuring import Comparison, Timing, log_to_nowhere
-from tests.benchmarks.stage import ROOT, completions, somebodys, stage, start_worker
+from tests.benchmarks.stage import completions, somebodys, stage, start_worker
 from tests.workers.broker import QUEUES
 from tests.workers.harness import System
 from tests.workers.running import Worker
