@@ -140,17 +140,23 @@ def take_due(
     lease: timedelta,
     is_paced: bool = False,
     starts_due_by: datetime | None = None,
+    due_from: datetime | None = None,
 ) -> list[Due]:
     """Up to `limit` requests whose time has come, the longest due first.
 
     Nobody else gets them for the length of `lease`; rows that another sweep holds are passed. It
     counts as a rescue of what is followed where the last attempt came to nothing. Where starts
     are paced, those to be started stand in line from here on. Those to be started that became due
-    after `starts_due_by` are left as they are.
+    after `starts_due_by` are left as they are, and so is whatever was due before `due_from`.
     """
     due = (
         select(c.id)
-        .where(ONGOING, c.due_at <= func.now(), _is_not_sent(is_paced, starts_due_by))
+        .where(
+            ONGOING,
+            c.due_at <= func.now(),
+            _is_not_sent(is_paced, starts_due_by),
+            true() if due_from is None else c.due_at >= due_from,
+        )
         .order_by(c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -186,6 +192,11 @@ def _is_not_sent(is_paced: bool, starts_due_by: datetime | None) -> ColumnElemen
 
 #: What was deleted is to be ended, and waits for nothing.
 _WAITS: Final = and_(c.status == Status.PENDING, c.claim.is_(None), c.deleted_at.is_(None))
+
+
+def now(conn: Connection) -> datetime:
+    """The moment, by the clock that all times here are of."""
+    return conn.execute(select(func.now())).scalar_one()
 
 
 def leave_line(conn: Connection) -> None:
