@@ -187,6 +187,21 @@ class ReplyTo:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """A request that was handed to the queue, and what the one who asked was told then."""
+
+    new: NewRequest
+    reply_to: ReplyTo
+    told: str
+    #: The last time.
+    sent_at: datetime
+    #: Since the first time.
+    age: timedelta
+    #: That it still waits was told, too.
+    is_told_of: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """The right to deliver the answer to a request, which has ended."""
 
