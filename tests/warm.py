@@ -78,6 +78,12 @@ class Warm:
             time.sleep(0.01)
         return status
 
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
     def send_signal(self, number: int) -> None:
         # Until it is asked about it keeps its number, though it has ended.
         if self.poll() is None:
@@ -95,7 +101,9 @@ def start(
     """``video-bot`` with these arguments, in a session of its own. It appends to its streams."""
     nursery = _nursery()
     given = {"env": dict(env), "cwd": str(cwd), "streams": [os.devnull, str(stdout), str(stderr)]}
-    return Warm(nursery.ask(arguments=list(arguments), **given), nursery)
+    pid = nursery.ask(arguments=list(arguments), **given)
+    assert isinstance(pid, int), pid
+    return Warm(pid, nursery)
 
 
 class _Nursery:
@@ -137,21 +145,12 @@ def _born() -> dict[str, Any]:
             _answer(os.waitstatus_to_exitcode(status) if pid else None)
             continue
         die_with_us = processes._death_request(signal.SIGTERM)
-        pid = os.fork()
-        if pid == 0:
+        if os.fork() == 0:
             os.setsid()
             if die_with_us is not None:
                 die_with_us()
             return asked
-        while os.getsid(pid) != pid:
-            time.sleep(0)
-        _answer(pid)
     os._exit(0)
-
-
-def _answer(value: int | None) -> None:
-    sys.stdout.write(f"{json.dumps(value)}\n")
-    sys.stdout.flush()
 
 
 def _become(asked: Mapping[str, Any]) -> None:
@@ -159,13 +158,24 @@ def _become(asked: Mapping[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(asked["env"])
     time.tzset()
-    os.chdir(asked["cwd"])
-    for number, path in enumerate(asked["streams"]):
-        how = os.O_WRONLY | os.O_CREAT | os.O_APPEND if number else os.O_RDONLY
-        opened = os.open(path, how, 0o600)
-        os.dup2(opened, number)
-        os.close(opened)
     sys.argv = ["video-bot", *asked["arguments"]]
+    how = (os.O_RDONLY, *[os.O_WRONLY | os.O_CREAT | os.O_APPEND] * 2)
+    try:
+        os.chdir(asked["cwd"])
+        streams = [os.open(*each, 0o600) for each in zip(asked["streams"], how, strict=True)]
+    except OSError as error:
+        _answer(str(error))
+        raise
+    # Whoever asked may close what it has opened for us.
+    _answer(os.getpid())
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+
+
+def _answer(value: object) -> None:
+    sys.stdout.write(f"{json.dumps(value)}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import psutil
 from sqlalchemy import make_url
@@ -40,26 +40,25 @@ def until(look: Callable[[], T | None], what: str, *, seconds: float = LIMIT) ->
 class Running:
     """A process whose lines are read as they come."""
 
-    def __init__(self, argv: list[str], env: Mapping[str, str]) -> None:
-        self.process = subprocess.Popen(
-            argv,
-            env={**os.environ, **env},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+    def __init__(
+        self, arguments: Sequence[str], env: Mapping[str, str], argv: Sequence[str] | None = None
+    ) -> None:
         self.lines: dict[str, list[str]] = {"stdout": [], "stderr": []}
         self._readers = []
-        for name in self.lines:
-            stream = getattr(self.process, name)
-            reader = threading.Thread(target=self._read, args=(name, stream), daemon=True)
-            reader.start()
-            self._readers.append(reader)
+        with ExitStack() as stack:
+            ends: dict[str, int] = {}
+            for name in self.lines:
+                end, ends[name] = os.pipe()
+                stack.callback(os.close, ends[name])
+                reader = threading.Thread(target=self._read, args=(name, end), daemon=True)
+                reader.start()
+                self._readers.append(reader)
+            self.process = _begun(arguments, {**os.environ, **env}, argv, ends)
 
-    def _read(self, name: str, stream: IO[bytes]) -> None:
-        for line in stream:
-            self.lines[name].append(line.decode(errors="replace").rstrip("\n"))
+    def _read(self, name: str, end: int) -> None:
+        with open(end, "rb") as stream:
+            for line in stream:
+                self.lines[name].append(line.decode(errors="replace").rstrip("\n"))
 
     @property
     def stdout(self) -> str:
@@ -122,7 +121,7 @@ def started(
     *arguments: str, env: Mapping[str, str], argv: list[str] | None = None
 ) -> Iterator[Running]:
     """One of our commands, for the block; whatever it left running is killed with it."""
-    running = Running([*(argv or COMMAND), *arguments], env)
+    running = Running(arguments, env, argv)
     try:
         yield running
     finally:
@@ -132,9 +131,27 @@ def started(
         running.process.kill()
         running.process.wait()
         running._drain()
-        for stream in (running.process.stdout, running.process.stderr):
-            if stream is not None:
-                stream.close()
+
+
+def _begun(
+    arguments: Sequence[str],
+    env: Mapping[str, str],
+    argv: Sequence[str] | None,
+    ends: Mapping[str, int],
+) -> subprocess.Popen[bytes] | warm.Warm:
+    """The process, which writes into these ends of pipes."""
+    if argv is None and warm.IS_ON:
+        ours = Path("/proc", str(os.getpid()), "fd")
+        stdout, stderr = (ours / str(ends[name]) for name in ("stdout", "stderr"))
+        return warm.start(arguments, env=env, cwd=Path.cwd(), stdout=stdout, stderr=stderr)
+    return subprocess.Popen(
+        [*(argv or COMMAND), *arguments],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=ends["stdout"],
+        stderr=ends["stderr"],
+        start_new_session=True,
+    )
 
 
 def run(
