@@ -7,6 +7,7 @@ spared is the loading. Tests of how it starts from nothing start it from nothing
 has all of them do so. What is measured outside of pytest never comes from here.
 """
 
+import atexit
 import gc
 import json
 import os
@@ -100,6 +101,9 @@ def start(
 ) -> Warm:
     """``video-bot`` with these arguments, in a session of its own. It appends to its streams."""
     nursery = _nursery()
+    for stream in (stdout, stderr):
+        # Whoever reads it need not wait for the one who is forked.
+        stream.touch()
     given = {"env": dict(env), "cwd": str(cwd), "streams": [os.devnull, str(stdout), str(stderr)]}
     pid = nursery.ask(arguments=list(arguments), **given)
     assert isinstance(pid, int), pid
@@ -125,10 +129,16 @@ class _Nursery:
             asked.flush()
             return json.loads(answers.readline())
 
+    def close(self) -> None:
+        with self._process:
+            pass
+
 
 @cache
 def _nursery() -> _Nursery:
-    return _Nursery()
+    nursery = _Nursery()
+    atexit.register(nursery.close)
+    return nursery
 
 
 def _born() -> dict[str, Any]:
