@@ -168,10 +168,17 @@ class Desk:
             )
         )
 
-    async def publish(self, new: NewRequest, reply_to: ReplyTo) -> None:
-        """Send the request on its way. Raises Unavailable where the queue does not confirm it."""
+    async def publish(
+        self, new: NewRequest, reply_to: ReplyTo, *, asked_at: datetime | None = None
+    ) -> None:
+        """Send the request on its way. Raises Unavailable where the queue does not confirm it.
+
+        It was asked for at `asked_at`, or now.
+        """
         try:
-            await self._publishing.run(lambda: chain.enqueue(new, reply_to=reply_to))
+            await self._publishing.run(
+                lambda: chain.enqueue(new, reply_to=reply_to, asked_at=asked_at)
+            )
         except BrokerUnavailable as error:
             raise Unavailable(str(error)) from None
         except NeverBegun:

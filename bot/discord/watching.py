@@ -7,7 +7,7 @@ id is the same request (RT6), so it is never made twice. A bot that ends forgets
 import asyncio
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
@@ -82,7 +82,8 @@ async def _send_again(desk: Desk, one: Sent) -> None:
         return
     desk.sent[one.new.id] = replace(one, sent_at=datetime.now(UTC))
     try:
-        await desk.publish(one.new, reply_to)
+        ago = timedelta(seconds=time.monotonic() - one.asked_at)
+        await desk.publish(one.new, reply_to, asked_at=datetime.now(UTC) - ago)
     except Unavailable as error:
         raise BrokerUnavailable(str(error)) from None
     log.warning("request_sent_again", request_id=str(one.new.id), user_id=one.new.user_id)
