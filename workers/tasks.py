@@ -21,6 +21,7 @@ from db.meanwhile import Meanwhile
 from db.validation import InvalidRequest
 from workers import (
     admitting,
+    aftermath,
     chain,
     following,
     late,
@@ -146,9 +147,12 @@ def _going_on(task: RequestTask, request_ids: AbstractSet[str]) -> Iterator[None
     If these are among them, nothing is left to do. Nor is it for long: those who have seen them
     have them go on, and when Postgres is back they are due.
     """
+    if task.request.retries:
+        aftermath.meet(context())
     try:
         yield
     except DatabaseUnavailable as error:
+        aftermath.meet(context())
         taken = {str(each) for each in outage.take_over_seen(context(), error)}
         is_outage = outage.is_one(context(), error) and task.request.retries >= HICCUP
         if request_ids <= taken or is_outage:
