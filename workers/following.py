@@ -22,8 +22,8 @@ from db.states import Status
 from workers import (
     aftermath,
     announcing,
+    answer_marks,
     chain,
-    delivering,
     ends,
     examining,
     experience,
@@ -179,7 +179,7 @@ def _has_gone_on(context: Context, request: Request) -> bool:
     if not aftermath.is_recent(context) or not progress.is_waited_for(request):
         return False
     try:
-        has_gone_on = not delivering.may_answer(context, request.id, request.id)
+        has_gone_on = answer_marks.is_answered(context, request.id)
     except StorageUnavailable as error:
         log.warning("marker_not_confirmed", reason=str(error))
         return False
