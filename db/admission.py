@@ -3,7 +3,7 @@
 The limits and budgets are enforced by the procedure of ``sql/``; this is its caller.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -21,8 +21,9 @@ PROMPT_EXCERPT: Final = 50
 #: In the driver's own words: there is nothing in it that SQLAlchemy could compile, and letting it
 #: look for that costs a twentieth of the admission.
 _ADMIT: Final = """
-    CALL admit_in_turn(
+    CALL admit_unless_forgotten(
       jsonb_populate_record(NULL::video_requests, %(request)s),
+      %(asked_at)s,
       %(daily_limit)s,
       %(monthly_quota)s,
       %(lease)s,
@@ -39,17 +40,20 @@ def admit(
     monthly_quota: int,
     lease: timedelta,
     spacing: timedelta | None = None,
+    asked_at: datetime | None = None,
 ) -> Admission:
     """Create the row of `new` with its event, unless a limit or a budget is reached (RL1, RL6).
 
     An id that is known is answered before any limit, and the existing request stands (RT6). The
     two limits are those of users for whom none is set. `lease` is how long the one who admits
     has, before the sweeper takes the request up; `spacing` how far apart the turns of one user's
-    requests are, where starts are paced. Wants a connection in autocommit, for the procedure takes
+    requests are, where starts are paced. Of somebody who was forgotten since `asked_at` nothing is
+    written. Wants a connection in autocommit, for the procedure takes
     its locks and its snapshot one after the other.
     """
     values = {
         "request": Json(new.as_row()),
+        "asked_at": asked_at,
         "daily_limit": daily_limit,
         "monthly_quota": monthly_quota,
         "lease": lease,
@@ -59,6 +63,9 @@ def admit(
     outcome = Outcome(answer.outcome)
     if outcome is Outcome.EXISTS:
         log.warning("request_exists", request_id=str(new.id), user_id=new.user_id)
+        return Admission(outcome, None)
+    if outcome is Outcome.FORGOTTEN:
+        log_dropped(new, "its user was forgotten")
         return Admission(outcome, None)
     limit = RateLimit(answer.used, answer.allowed, answer.oldest_at, answer.reset_at)
     if outcome is Outcome.REFUSED:
@@ -80,6 +87,11 @@ def log_created(new: NewRequest) -> None:
         prompt=new.prompt[:PROMPT_EXCERPT],
         parameters=new.parameters(),
     )
+
+
+def log_dropped(new: NewRequest, reason: str) -> None:
+    """The line about a request that nothing is kept of."""
+    log.info("request_dropped", request_id=str(new.id), reason=reason)
 
 
 def _refusing(answer: Row[Any], daily: RateLimit) -> Limit:

@@ -5,6 +5,7 @@ changes, and what contradicts it is an event. Nobody asks the limits, and everyt
 times are those of whoever went on meanwhile.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -13,7 +14,7 @@ import structlog
 from sqlalchemy import Connection, DateTime, bindparam, func, update
 from sqlalchemy.dialects.postgresql import insert
 
-from db import admission, deliveries, events, leases, replies, requests
+from db import admission, deliveries, events, forgetting, leases, replies, requests, retention
 from db.events import EventType
 from db.meanwhile import Meanwhile
 from db.records import ReplyTo, Request
@@ -28,19 +29,29 @@ c = video_requests.c
 
 
 def write(
-    conn: Connection, it: Meanwhile, reply_to: ReplyTo | None, *, lease: timedelta
+    conn: Connection,
+    it: Meanwhile,
+    reply_to: ReplyTo | None,
+    *,
+    lease: timedelta,
+    keep: timedelta | None = None,
 ) -> Request | None:
     """Write what became of a request as far as it is known; the row after that.
 
     None where there was a row, and is none any more. The sweeper takes up after `lease` what goes
-    on. Wants a transaction; doing it again does no harm.
+    on. Of somebody who was forgotten since, and of what is older than `keep`, the row is that of a
+    forgotten request, which holds nothing but what limits and budgets count, and goes by itself.
+    Wants a transaction; doing it again does no harm.
     """
     if not it.has_row:
-        _create(conn, it, lease=lease)
+        _create(conn, it, lease=lease, keep=keep)
     request = requests.get(conn, it.new.id)
     if request is None:
         log.warning("backfill_not_wanted", request_id=str(it.new.id))
         return None
+    if request.forgotten_at is not None:
+        it = replace(it, video_urls=None, error_message=None, delivered_at=None)
+        reply_to = None
     if reply_to is not None and it.delivered_at is None and request.delivered_at is None:
         replies.keep(conn, request.id, reply_to)
     if it.unused_claim is not None:
@@ -54,8 +65,9 @@ def write(
     return requests.get(conn, request.id)
 
 
-def _create(conn: Connection, it: Meanwhile, *, lease: timedelta) -> None:
+def _create(conn: Connection, it: Meanwhile, *, lease: timedelta, keep: timedelta | None) -> None:
     """(nothing) → ``pending``. What is known already stays as it is (RT6)."""
+    is_wanted = _is_wanted(conn, it, keep)
     columns = it.new.as_row() | {
         "id": it.new.id,
         "status": Status.PENDING,
@@ -66,11 +78,15 @@ def _create(conn: Connection, it: Meanwhile, *, lease: timedelta) -> None:
         "claimed_at": it.claimed_at,
         "billed": False,
     }
+    if not is_wanted:
+        columns |= {**forgetting.EMPTIED, "forgotten_at": func.now(), "deleted_at": func.now()}
     created = insert(video_requests).values(**columns).on_conflict_do_nothing().returning(c.id)
     if conn.execute(created).one_or_none() is None:
         return
     # It takes its money in a move of its own, the one that takes it whatever the limit.
     conn.execute(update(video_requests).where(c.id == it.new.id).values(billed=True))
+    if not is_wanted:
+        return
     told = {
         "provider": it.new.provider,
         "model": it.new.model,
@@ -81,6 +97,13 @@ def _create(conn: Connection, it: Meanwhile, *, lease: timedelta) -> None:
         source = {"source_id": str(it.new.source_id)}
         events.record(conn, it.new.id, EventType.REMIXED, source, at=it.asked_at)
     once_it_stands(conn, partial(admission.log_created, it.new))
+
+
+def _is_wanted(conn: Connection, it: Meanwhile, keep: timedelta | None) -> bool:
+    """Whether what it holds of its user may be kept."""
+    if forgetting.is_forgotten(conn, it.new.user_id, since=it.asked_at):
+        return False
+    return keep is None or it.asked_at >= retention.cutoff(conn, keep)
 
 
 _AT: Final = bindparam("at", type_=DateTime(timezone=True))

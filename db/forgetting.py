@@ -4,22 +4,63 @@ A function takes the caller's connection; the caller owns the transaction.
 """
 
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, delete, exists, func, null, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 
 from db.removal import MESSAGES_LAST, Leaving
 from db.states import ENDED
-from db.tables import late_results, video_events, video_requests
+from db.tables import forgotten_users, late_results, video_events, video_requests
 
 c = video_requests.c
+
+EMPTIED: Final = {
+    "prompt": "",
+    "negative_prompt": null(),
+    "seed": null(),
+    "channel_id": "",
+    "error_message": null(),
+    "source_id": null(),
+    "video_urls": null(),
+}
+"""What is left of a forgotten request in place of what was its user's."""
 
 LEASE: Final = timedelta(minutes=1)
 """How long the one who takes forgotten requests up has, before the sweeper does."""
 
 HAS_ENDED: Final = c.status.in_(ENDED)
+
+
+def remember(conn: Connection, user_id: str, *, at: datetime) -> None:
+    """Note that the user is forgotten: what was asked for before `at` is not written any more.
+
+    Wants a transaction, and to be its first statement: from here on to its end no request of the
+    user's is admitted.
+    """
+    _alone(conn, user_id)
+    known = insert(forgotten_users).values(user_id=user_id, forgotten_at=at)
+    latest = func.greatest(forgotten_users.c.forgotten_at, known.excluded.forgotten_at)
+    conn.execute(
+        known.on_conflict_do_update(index_elements=["user_id"], set_={"forgotten_at": latest})
+    )
+
+
+def is_forgotten(conn: Connection, user_id: str, *, since: datetime) -> bool:
+    """Whether the user was forgotten since. Until the caller's transaction ends, it stays so."""
+    _alone(conn, user_id)
+    theirs = forgotten_users.c.user_id == user_id, forgotten_users.c.forgotten_at >= since
+    return bool(conn.execute(select(exists().where(*theirs))).scalar_one())
+
+
+def _alone(conn: Connection, user_id: str) -> None:
+    """Take the lock of the user's admissions."""
+    conn.execute(_LOCK, {"user": f"admit {user_id}"})
+
+
+_LOCK: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:user, 0))")
 
 
 def ended(conn: Connection, user_id: str) -> list[UUID]:

@@ -9,9 +9,9 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import Connection, case, delete, func, null, select, update
+from sqlalchemy import Connection, case, delete, func, select, update
 
-from db import keeping, quotas, requests, sent
+from db import forgetting, keeping, quotas, requests, sent
 from db.forgetting import HAS_ENDED, LEASE
 from db.records import Event, LateResult, Request
 from db.standing import Budget, Period, Scope, UserQuota
@@ -109,15 +109,21 @@ def export(conn: Connection, user_id: str) -> Kept:
     )
 
 
-def forget(conn: Connection, user_id: str, *, limit: int = 5000) -> Marked:
+def forget(
+    conn: Connection, user_id: str, *, limit: int = 5000, at: datetime | None = None
+) -> Marked:
     """Empty up to `limit` requests of the user, so that nobody reads any of it from here on.
 
     Prompt, channel, error, source, video addresses, events and the token of the answer go at
     once; of what is no row yet, all but its message in the queue. What is open has then to be
     cancelled (:func:`cancel`); the rows, with the prefix of the outputs, go when these are removed:
     see :mod:`workers.privacy`. What an administrator has set for the user stays, or being forgotten
-    would lift a ban. Wants a transaction; doing it again does no harm.
+    would lift a ban. What was asked for before `at`, by the clock of whoever takes requests, and
+    comes only now is not taken on; nobody knows of any where it is None. Wants a transaction; doing
+    it again does no harm.
     """
+    if at is not None:
+        forgetting.remember(conn, user_id, at=at)
     is_theirs = (c.user_id == user_id, c.forgotten_at.is_(None))
     theirs = select(c.id).where(*is_theirs).limit(limit).cte("theirs")
     marked = (
@@ -126,13 +132,7 @@ def forget(conn: Connection, user_id: str, *, limit: int = 5000) -> Marked:
         .values(
             forgotten_at=func.now(),
             deleted_at=func.coalesce(c.deleted_at, func.now()),
-            prompt="",
-            negative_prompt=null(),
-            seed=null(),
-            channel_id="",
-            error_message=null(),
-            source_id=null(),
-            video_urls=null(),
+            **forgetting.EMPTIED,
             # What has ended is the caller's to remove for a while; the rest has its followers.
             due_at=case((HAS_ENDED, func.now() + LEASE), else_=c.due_at),
         )

@@ -72,9 +72,9 @@ _REMOVE: Final = (
 
 
 def lapse(conn: Connection) -> None:
-    """Drop the remnants and counters that no window counts any more.
+    """Drop the remnants, counters and wishes to be forgotten that no window reaches back to.
 
-    Three probes of indexes where there are none, so that it may be done every second; and at most
+    Four probes of indexes where there are none, so that it may be done every second; and at most
     a thousand remnants at once, for on the first of a month all of the last one's may lapse.
     """
     conn.execute(_LAPSE)
@@ -90,6 +90,10 @@ _LAPSE: Final = text(
       DELETE FROM budget_spending
       WHERE period = 'month'
         AND period_start < video_period_start('month', now() - interval '1 hour')
+    )
+, of_users AS (
+      DELETE FROM forgotten_users
+      WHERE forgotten_at < remnants_begin_at(now())
     )
     DELETE FROM request_remnants
     WHERE ctid = ANY(ARRAY(

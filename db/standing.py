@@ -143,14 +143,16 @@ class Outcome(StrEnum):
     ADMITTED = "admitted"
     EXISTS = "exists"
     REFUSED = "refused"
+    #: Its user was forgotten after it was asked for, or it is older than what is kept.
+    FORGOTTEN = "forgotten"
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
     """The answer to one request to be admitted (RL2): how it ended, and how the user stands now.
 
-    `limit` is None where the id existed, for then no limit was looked at. `refused_by` is what
-    refused; where that was the rolling 24 hours, it is `limit`.
+    `limit` is None where no limit was looked at: the id existed, or the request is not wanted any
+    more. `refused_by` is what refused; where that was the rolling 24 hours, it is `limit`.
     """
 
     outcome: Outcome
@@ -160,4 +162,4 @@ class Admission:
     @property
     def is_allowed(self) -> bool:
         """Whether there is a row to go on with."""
-        return self.outcome is not Outcome.REFUSED
+        return self.outcome in (Outcome.ADMITTED, Outcome.EXISTS)

@@ -227,6 +227,14 @@ Index(
 )
 Index("idx_request_remnants_created", request_remnants.c.created_at)
 
+forgotten_users = Table(
+    "forgotten_users",
+    metadata,
+    Column("user_id", Text, primary_key=True),
+    Column("forgotten_at", DateTime(timezone=True), nullable=False),
+)
+Index("idx_forgotten_users_forgotten", forgotten_users.c.forgotten_at)
+
 budgets = Table(
     "budgets",
     metadata,

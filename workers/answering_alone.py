@@ -8,7 +8,7 @@ import structlog
 from db.meanwhile import Meanwhile
 from db.records import Delivery, ReplyTo
 from db.validation import is_snowflake
-from workers import delivering
+from workers import answer_marks, delivering
 from workers.context import Context
 from workers.discord import DiscordError
 from workers.sending import Hopeless
@@ -35,7 +35,7 @@ def answer(
     again = replace(known, attempts=attempts)
     try:
         claim = known.answer_claim
-        if claim is None or not delivering.may_answer(context, known.new.id, claim):
+        if claim is None or not answer_marks.may_answer(context, known.new.id, claim):
             return None
     except StorageUnavailable as error:
         log.warning("marker_not_confirmed", reason=str(error))

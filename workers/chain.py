@@ -6,7 +6,7 @@ redelivery keep, up to the link that makes the paid call: from then on the row h
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -46,17 +46,24 @@ HEADER: Final = "video_request"
 REPLY_HEADER: Final = "video_reply_to"
 REFUSAL_HEADER: Final = "video_refusal"
 
+ASKED_AT: Final = "video_asked_at"
+"""The header that tells when somebody asked for it, however often it is sent."""
+
 PATIENCE: Final = 2.0
 """Seconds that whoever asks for a video waits for each answer of Redis (DESIGN, 9)."""
 
 
-def enqueue(new: NewRequest, *, reply_to: ReplyTo | None = None) -> None:
+def enqueue(
+    new: NewRequest, *, reply_to: ReplyTo | None = None, asked_at: datetime | None = None
+) -> None:
     """Send a new request on its way. `reply_to` is the deferred answer to be filled.
+
+    It was asked for at `asked_at`, or now.
 
     Raises BrokerUnavailable, soon: a person waits. Whether the message has arrived all the same
     is unknown then; sent again with the same id it is the same request.
     """
-    headers = _headers(new, reply_to)
+    headers = _headers(new, reply_to) | {ASKED_AT: (asked_at or datetime.now(UTC)).isoformat()}
     hasty = app.connection_for_write(
         transport_options={
             "socket_connect_timeout": PATIENCE,
@@ -162,6 +169,12 @@ def received_reply(headers: Mapping[str, Any] | None) -> ReplyTo | None:
     """The deferred answer that such a message is to fill, if any."""
     found = (headers or {}).get(REPLY_HEADER)
     return None if found is None else ReplyTo(found["application_id"], found["token"])
+
+
+def received_asked_at(headers: Mapping[str, Any] | None) -> datetime | None:
+    """When it was asked for; None of a message of the release before, which did not tell."""
+    found = (headers or {}).get(ASKED_AT)
+    return None if found is None else datetime.fromisoformat(found)
 
 
 def received_refusal(headers: Mapping[str, Any] | None) -> str:

@@ -19,7 +19,7 @@ from db import deliveries
 from db.deliveries import ANSWER, Record
 from db.meanwhile import Meanwhile
 from db.records import Delivery, NewRequest, ReplyTo, Request
-from workers import answers, memory
+from workers import answer_marks, answers, memory
 from workers.answers import Video
 from workers.app import TASK_TIME_LIMIT
 from workers.context import Context
@@ -85,19 +85,6 @@ def _or_unwritten(known: Meanwhile, record: Record) -> AbstractContextManager[No
     return nullcontext() if record.is_late else or_unwritten(known)
 
 
-def may_answer(context: Context, request_id: UUID, claim: UUID) -> bool:
-    """Whether `claim` is the one that answers; by a mark like that of the paid call, beside it.
-
-    All who deliver by Postgres' leave, of whom one is at it at a time, share the request's own id
-    as theirs. Raises StorageUnavailable.
-    """
-    prefix = f"{context.storage.prefix_for(request_id)}.answer/"
-    is_ours = context.storage.create_marker(prefix, claim)
-    if not is_ours:
-        log.info("answer_is_anothers", request_id=str(request_id))
-    return is_ours
-
-
 def _is_ours(context: Context, delivery: Delivery) -> bool:
     """Whether nobody has answered without Postgres, as far as can be told.
 
@@ -106,7 +93,7 @@ def _is_ours(context: Context, delivery: Delivery) -> bool:
     if context.settings.database_outage == "refuse":
         return True
     try:
-        is_ours = may_answer(context, delivery.request.id, delivery.request.id)
+        is_ours = answer_marks.may_answer(context, delivery.request.id, delivery.request.id)
     except StorageUnavailable as error:
         log.warning("marker_not_confirmed", reason=str(error))
         return True

@@ -19,12 +19,23 @@ from db import leases, requests
 from db.errors import ClaimLost, DatabaseUnavailable, InvalidStatusTransition
 from db.records import Request
 from db.states import Status
-from workers import announcing, chain, ends, examining, experience, memory, progress
+from workers import (
+    aftermath,
+    announcing,
+    answer_marks,
+    chain,
+    ends,
+    examining,
+    experience,
+    memory,
+    progress,
+)
 from workers.context import Context
 from workers.ends import End
 from workers.examining import Finding, Ready, Wait
 from workers.polling import Schedule, schedule
 from workers.starting import Step
+from workers.storage import StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +105,8 @@ def finalize(context: Context, request_id: UUID) -> Step:
     if isinstance(finding, Wait):
         _park(context, [(request, finding)])
         return Step.STOPPED
+    if _has_gone_on(context, request):
+        return Step.STOPPED
     with context.database.autocommit() as conn:
         ended = ends.write(conn, request, finding)
     announcing.announce(context, ended)
@@ -133,8 +146,10 @@ def _park(context: Context, found: Collection[Found]) -> None:
 def _settle(context: Context, request: Request, finding: Ready | End) -> Request | None:
     """Write the end that was found, or that there is an output to publish; the row after that.
 
-    None where nothing could be written.
+    None where nothing could be written, or another is to write it.
     """
+    if isinstance(finding, End) and _has_gone_on(context, request):
+        return None
     try:
         with context.database.begin() as conn:
             settled = _write(context, conn, request, finding)
@@ -154,6 +169,23 @@ def _settle(context: Context, request: Request, finding: Ready | End) -> Request
     else:
         memory.keep_sent(context, settled)
     return settled
+
+
+def _has_gone_on(context: Context, request: Request) -> bool:
+    """Whether it was answered without Postgres. Whoever did that writes it down, with its times.
+
+    Or else it is due again when the time for that is over.
+    """
+    if not aftermath.is_recent(context) or not progress.is_waited_for(request):
+        return False
+    try:
+        has_gone_on = answer_marks.is_answered(context, request.id)
+    except StorageUnavailable as error:
+        log.warning("marker_not_confirmed", reason=str(error))
+        return False
+    if has_gone_on:
+        memory.forget(request.id)
+    return has_gone_on
 
 
 def _write(context: Context, conn: Connection, request: Request, finding: Ready | End) -> Request:

@@ -101,8 +101,10 @@ def carry_on(context: Context, known: Meanwhile, reply_to: ReplyTo | None) -> No
                 _ask_for_anew(context, known, reply_to)
                 return
             with context.database.begin() as conn:
-                lease = context.settings.rescue_after
-                row = backfill.write(conn, known, reply_to, lease=lease)
+                settings = context.settings
+                row = backfill.write(
+                    conn, known, reply_to, lease=settings.rescue_after, keep=settings.retention
+                )
         except DatabaseUnavailable as error:
             _leave_alone(time.monotonic() - began)
             log.debug("request_still_unwritten", reason=str(error))
@@ -124,7 +126,7 @@ def _ask_for_anew(context: Context, known: Meanwhile, reply_to: ReplyTo | None) 
     with context.database.autocommit():
         # A connection to be had is one that has just answered.
         pass
-    chain.enqueue(known.new, reply_to=reply_to)
+    chain.enqueue(known.new, reply_to=reply_to, asked_at=known.asked_at)
     log.info("request_asked_anew")
 
 

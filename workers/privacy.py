@@ -8,6 +8,7 @@ sweeper sees to all of them, and to what was left by a process that died in the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -40,9 +41,10 @@ def forget(database: Database, storage: Storage, user_id: str, *, is_counted: bo
     DatabaseUnavailable; doing it again does no harm.
     """
     number, being_made, open_ids = 0, 0, list[UUID]()
+    now = datetime.now(UTC)
     while True:
         with database.begin() as conn:
-            marked = privacy.forget(conn, user_id)
+            marked = privacy.forget(conn, user_id, at=now)
         if not marked.requests:
             break
         number += marked.requests

@@ -7,7 +7,6 @@ and deliveries may lie in a long queue, where they would expire before anybody c
 these another is sent only when what was sent before the row was due has been taken from the queue.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -18,7 +17,7 @@ from db import deliveries, forgetting, late_results, leases, removal, replies, s
 from db.errors import DatabaseUnavailable
 from db.records import Due
 from db.states import Status
-from workers import chain, queues, turns
+from workers import aftermath, chain, queues, turns
 from workers.app import DELIVERING, STARTING
 from workers.context import Context
 
@@ -32,39 +31,22 @@ PATIENCE: Final = 5.0
 """Seconds that an answer of Redis about its queues may take."""
 
 
-_was_away = [False]
-_outage: list[tuple[datetime, float]] = []
-"""The end of the last one: by Postgres' clock, and by this process's until when it matters."""
-
-
 def sweep(context: Context) -> None:
     """Send everything that is due on its way. Raises DatabaseUnavailable.
 
-    But not, for a minute (twice RESCUE_AFTER_SECONDS) after an outage, what became due in it: that
-    may have gone on without Postgres, and is to be written before anybody looks for it.
+    But not, for a while after an outage, what became due in it (:mod:`workers.aftermath`).
     """
     try:
-        if _was_away[0]:
-            with context.database.autocommit() as conn:
-                _outage[:] = [(leases.now(conn), time.monotonic())]
-            _was_away[0] = False
+        aftermath.look(context)
         _sweep(context)
     except DatabaseUnavailable:
-        _was_away[0] = context.settings.database_outage == "proceed"
+        aftermath.meet(context)
         raise
-
-
-def _due_from(context: Context) -> datetime | None:
-    """Since when is due what is taken up; None: since whenever."""
-    lasts = 2 * context.settings.rescue_after_seconds
-    if _outage and time.monotonic() > _outage[0][1] + lasts:
-        _outage.clear()
-    return _outage[0][0] if _outage else None
 
 
 def _sweep(context: Context) -> None:
     taken_up_to = queues.taken_up_to(patience=PATIENCE)
-    due_from = _due_from(context)
+    due_from = aftermath.due_from(context)
     _sweep_requests(context, taken_up_to[STARTING], due_from)
     _give_turns(context)
     _sweep_deliveries(context, taken_up_to[DELIVERING], due_from)

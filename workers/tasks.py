@@ -21,6 +21,7 @@ from db.meanwhile import Meanwhile
 from db.validation import InvalidRequest
 from workers import (
     admitting,
+    aftermath,
     chain,
     following,
     late,
@@ -75,14 +76,15 @@ def create_request(self: RequestTask, request_id: str) -> None:
     """(nothing) → ``pending``, unless a limit is reached or the request cannot be taken on."""
     new = chain.received(self.request.headers)
     reply_to = chain.received_reply(self.request.headers)
+    asked_at = chain.received_asked_at(self.request.headers)
     try:
-        admission = admitting.admit(context(), new, reply_to=reply_to)
+        admission = admitting.admit(context(), new, reply_to=reply_to, asked_at=asked_at)
     except InvalidRequest as error:
         log.warning("request_invalid", request_id=request_id, reason=str(error))
         chain.refuse(new, str(error), reply_to=reply_to)
         raise Ignore from None
     except DatabaseUnavailable as error:
-        known = Meanwhile(admitting.priced(context(), new), datetime.now(UTC))
+        known = Meanwhile(admitting.priced(context(), new), asked_at or datetime.now(UTC))
         outage.take_over(context(), known, reply_to, error)
         raise Ignore from None
     if admission.refused_by is not None:
@@ -145,9 +147,12 @@ def _going_on(task: RequestTask, request_ids: AbstractSet[str]) -> Iterator[None
     If these are among them, nothing is left to do. Nor is it for long: those who have seen them
     have them go on, and when Postgres is back they are due.
     """
+    if task.request.retries:
+        aftermath.meet(context())
     try:
         yield
     except DatabaseUnavailable as error:
+        aftermath.meet(context())
         taken = {str(each) for each in outage.take_over_seen(context(), error)}
         is_outage = outage.is_one(context(), error) and task.request.retries >= HICCUP
         if request_ids <= taken or is_outage:

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, TypeVar
 
@@ -188,10 +188,17 @@ class Desk:
             lambda conn: sent.keep(conn, one.new, one.reply_to, one.told, look_in=look_in, ago=ago)
         )
 
-    async def publish(self, new: NewRequest, reply_to: ReplyTo) -> None:
-        """Send the request on its way. Raises Unavailable where the queue does not confirm it."""
+    async def publish(
+        self, new: NewRequest, reply_to: ReplyTo, *, asked_at: datetime | None = None
+    ) -> None:
+        """Send the request on its way. Raises Unavailable where the queue does not confirm it.
+
+        It was asked for at `asked_at`, or now.
+        """
         try:
-            await self._publishing.run(lambda: chain.enqueue(new, reply_to=reply_to))
+            await self._publishing.run(
+                lambda: chain.enqueue(new, reply_to=reply_to, asked_at=asked_at)
+            )
         except BrokerUnavailable as error:
             raise Unavailable(str(error)) from None
         except NeverBegun:

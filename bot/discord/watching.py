@@ -8,7 +8,7 @@ is being made without Postgres, or was not taken on.
 
 import asyncio
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
@@ -143,5 +143,5 @@ async def _tell(desk: Desk, one: Sent) -> None:
 
 async def _send_again(desk: Desk, one: Sent) -> None:
     await desk.ask(lambda conn: sent.sent_again(conn, one.new.id))
-    await desk.publish(one.new, one.reply_to)
+    await desk.publish(one.new, one.reply_to, asked_at=datetime.now(UTC) - one.age)
     log.warning("request_sent_again", request_id=str(one.new.id), user_id=one.new.user_id)

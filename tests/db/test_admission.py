@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, text
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from db import events, limits
+from db import admission, events, history, limits, privacy
 from db.engine import Database
 from db.records import NewRequest
 from db.standing import Admission, Outcome, RateLimit
@@ -104,6 +104,29 @@ def test_rl1_users_do_not_wait_for_each_other(
             conn.execute(text("SET lock_timeout = '200ms'"))
             with pytest.raises(OperationalError, match="lock timeout"):
                 admit_one(conn, new_request(user_id="alice"))
+
+
+def test_what_was_asked_for_by_somebody_who_was_forgotten_since_is_not_taken_on(
+    database: Database,
+) -> None:
+    """A message is late; what is asked for afterwards, or nobody knows when, is served."""
+    moment = datetime.now(UTC)
+    with database.begin() as conn:
+        privacy.forget(conn, "alice", at=moment)
+    for user, asked_at, outcome in (
+        ("alice", moment - timedelta(seconds=1), Outcome.FORGOTTEN),
+        ("alice", moment, Outcome.FORGOTTEN),
+        ("alice", moment + timedelta(seconds=1), Outcome.ADMITTED),
+        ("alice", None, Outcome.ADMITTED),
+        ("bob", moment - timedelta(seconds=1), Outcome.ADMITTED),
+    ):
+        new = new_request(user_id=user)
+        with database.autocommit() as conn:
+            answer = admission.admit(
+                conn, new, daily_limit=5, monthly_quota=100, lease=LEASE, asked_at=asked_at
+            )
+            assert answer.outcome is outcome
+            assert (history.by_id(conn, new.id) is not None) is answer.is_allowed
 
 
 def test_rt6_the_same_id_twice_is_one_row_and_a_warning(database: Database) -> None:

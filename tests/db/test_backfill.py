@@ -1,12 +1,30 @@
 """DG3: what happened without Postgres is written through the guards, and counted without asking."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
-from db import backfill, budgets, events, leases, limits, requests
+import psycopg2
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
+
+from db import (
+    backfill,
+    budgets,
+    events,
+    forgetting,
+    history,
+    leases,
+    limits,
+    privacy,
+    removal,
+    replies,
+    requests,
+)
 from db.engine import Database
 from db.meanwhile import Meanwhile
 from db.records import ReplyTo, Request
@@ -207,3 +225,101 @@ def test_a_remix_names_its_source(database: Database) -> None:
     assert written is not None
     assert written.source_id == source
     assert kinds(database, it.new.id)[:2] == ["created", "remixed"]
+
+
+def forget(database: Database, at: datetime, user: str = "alice") -> None:
+    with database.begin() as conn:
+        privacy.forget(conn, user, at=at)
+
+
+def test_of_somebody_who_was_forgotten_since_only_what_counts_is_written(
+    database: Database,
+) -> None:
+    with database.begin() as conn:
+        budgets.set_limit(conn, Budget(Scope.ALL, "", Period.DAY, Decimal("1.00")))
+    now = datetime.now(UTC)
+    it = seen(
+        new=new_request(channel_id="123", cost_usd=Decimal("0.40"), source_id=uuid4()),
+        asked_at=now - timedelta(seconds=5),
+        started_at=now,
+        completed_at=now,
+        delivered_at=now,
+    )
+    forget(database, now)
+    for _ in range(2):
+        written = write(database, it, ReplyTo("1", "token"))
+        assert written is not None
+        assert (written.prompt, written.channel_id, written.source_id) == ("", "", None)
+        assert (written.video_urls, written.error_message, written.delivered_at) == (None,) * 3
+        assert (written.status, written.counted, written.billed) == (Status.COMPLETED, True, True)
+        assert kinds(database, it.new.id) == ["status_changed"] * 2
+    with database.begin() as conn:
+        assert not replies.of(conn, [it.new.id])
+        assert not history.of_user(conn, "alice")
+        assert limits.get_rate_limit_info(conn, "alice", 5).used == 1
+        [(_, spent)] = budgets.of_all(conn)
+        assert spent == Decimal("0.40")
+        # Its video is removed, and the row goes, as of any request that was forgotten.
+        assert forgetting.take(conn, limit=10) == [it.new.id]
+
+
+def test_an_end_that_is_seen_after_its_user_was_forgotten_brings_nothing_back(
+    database: Database,
+) -> None:
+    claim, new = uuid4(), new_request(channel_id="123")
+    admitted(database, claim=claim, id=new.id)
+    with database.begin() as conn:
+        start(conn, new.id, claim)
+    forget(database, datetime.now(UTC))
+    written = write(database, seen(new=new, has_row=True, operation_name="operations/1"))
+    assert written is not None
+    assert (written.status, written.prompt) == (Status.COMPLETED, "")
+    assert (written.video_urls, written.delivered_at) == (None, None)
+
+
+def test_what_a_forgotten_user_asks_for_later_is_a_request_as_any_other(
+    database: Database,
+) -> None:
+    forget(database, datetime.now(UTC) - timedelta(hours=3))
+    it = seen()
+    written = write(database, it)
+    assert written is not None
+    assert (written.prompt, written.forgotten_at) == (it.new.prompt, None)
+    assert kinds(database, it.new.id)[-1] == "delivered"
+
+
+def test_what_is_older_than_what_is_kept_is_not_written_anew(database: Database) -> None:
+    it = seen()
+    with database.begin() as conn:
+        written = backfill.write(conn, it, None, lease=LEASE, keep=timedelta(hours=1))
+    assert written is not None
+    assert (written.prompt, written.video_urls) == ("", None)
+    assert written.forgotten_at is not None
+    with database.begin() as conn:
+        # The row goes at once.
+        assert removal.remove(conn, [it.new.id], before=None) == 1
+        assert limits.get_rate_limit_info(conn, "alice", 5).used == 1
+
+
+def forget_all(conn: Connection) -> object:
+    return privacy.forget(conn, "alice", at=datetime.now(UTC))
+
+
+def write_one(conn: Connection) -> object:
+    return backfill.write(conn, seen(), None, lease=LEASE)
+
+
+@pytest.mark.parametrize("work", [forget_all, write_one])
+def test_nobody_is_forgotten_while_something_of_theirs_is_written(
+    database: Database,
+    outsider: psycopg2.extensions.connection,
+    work: Callable[[Connection], object],
+) -> None:
+    """Whoever writes first is seen by the other."""
+    with outsider.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('admit alice', 0))")
+    with database.begin() as conn:
+        conn.execute(text("SET LOCAL lock_timeout = '200ms'"))
+        with pytest.raises(OperationalError, match="lock timeout"):
+            work(conn)
+        conn.rollback()

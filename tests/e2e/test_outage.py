@@ -17,8 +17,10 @@ from db.records import ReplyTo
 from db.states import Status
 from tests.e2e.delivery import Asked, Studio, new_studio
 from tests.e2e.discord import Callback, FakeDiscord, Guild, Person, fake_discord
+from tests.e2e.going import Point, closed, make_gates, prompt_of
 from tests.workers.broker import altered
 from tests.workers.conftest import MakeSystem
+from tests.workers.harness import System
 from tests.workers.waiting import until
 from workers import admitting, chain
 
@@ -35,6 +37,7 @@ def studio(make_shared_system: MakeSystem) -> Iterator[Studio]:
     with ExitStack() as stack:
         discord = stack.enter_context(fake_discord())
         found = new_studio(stack, make_shared_system, discord, SANDBOX_SECONDS=1)
+        make_gates(found.system)
         found.system.start_worker()
         yield found
         assert not discord.unexpected
@@ -110,25 +113,46 @@ def test_what_is_asked_for_is_made_delivered_and_written_down_afterwards(
     assert OPEN not in told + str(messages)
 
 
-def test_what_is_being_made_when_postgres_is_back_goes_on_as_any_request(
-    studio: Studio, ana: Person
+TELLING = [
+    (Point.START, False),
+    (Point.TAKE_UP, True),
+    (Point.COMPLETION, True),
+    (Point.DELIVERY, True),
+    (Point.DELIVERED, True),
+]
+STEPS = [
+    pytest.param(
+        point,
+        is_long,
+        id=f"{point}-{'long' if is_long else 'short'}",
+        marks=() if (point, is_long) in TELLING else pytest.mark.long,
+    )
+    for point in Point
+    for is_long in (True, False)
+]
+
+
+@pytest.mark.parametrize(("point", "is_long"), STEPS)
+def test_dg2_postgres_goes_at_a_step_of_a_request(
+    studio: Studio, ana: Person, point: Point, is_long: bool
 ) -> None:
-    with studio.system.postgres_away():
-        asked = studio.ask(ana)
-        studio.wait(lambda: studio.system.calls()[asked.id], "the call is made")
+    """And stays away until the request is answered, or comes back as soon as it was missed."""
+    system = studio.system
+    about = len(system.worker.lines)
+    with closed(system, point) as gate:
+        asked = studio.ask(ana, prompt=prompt_of(point))
+        gate.wait()
+        with system.postgres_away():
+            if is_long:
+                wait_until_answered(studio, asked)
+            studio.wait(lambda: missed(system, since=about), "Postgres is missed")
     check(studio, asked)
 
 
-def test_a_call_that_could_not_be_written_is_followed_and_written_down(
-    studio: Studio, ana: Person
-) -> None:
-    """Postgres goes between claim and answer, and stays away longer than the request."""
-    asked = studio.ask(ana, duration_seconds=8, resolution="1080p")
-    studio.wait(lambda: studio.system.has_marker(asked.id), "the call is about to be made")
-    with studio.system.postgres_away():
-        studio.wait(lambda: studio.system.calls()[asked.id], "the call is made")
-        wait_until_answered(studio, asked)
-    check(studio, asked)
+def missed(system: System, *, since: int) -> bool:
+    """Whether the worker has found Postgres away."""
+    tells = ("request_goes_on_unwritten", "sweep_failed")
+    return any(line["event"] in tells for line in system.worker.lines[since:])
 
 
 def test_what_was_admitted_and_not_started_is_started_without_postgres(
@@ -184,22 +208,6 @@ def test_a_crowd_in_an_outage(
         assert studio.system.story(each.id) == WHOLE
         assert len(studio.answers(each)) == 1
     assert {used(studio, each) for each in people} == {5}
-
-
-def test_what_was_being_made_is_delivered_though_postgres_knew_of_it_alone(
-    studio: Studio, make_system: MakeSystem
-) -> None:
-    """It waits to be asked about, in no message, and the worker remembers it."""
-    with ExitStack() as stack:
-        found = new_studio(stack, make_system, studio.discord, SANDBOX_SECONDS=6)
-        system = found.system
-        system.start_worker(concurrency=1)
-        asked = found.ask(studio.discord.new_person("cy", studio.discord.new_guild()))
-        system.wait_for_row(asked.id, lambda row: row.status is Status.GENERATING)
-        system.wait_until_quiet()
-        with system.postgres_away():
-            wait_until_answered(found, asked)
-        check(found, asked)
 
 
 def test_whoever_refuses_makes_nothing_before_postgres_is_back(

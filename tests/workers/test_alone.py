@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from db.engine import Database
 from db.meanwhile import Meanwhile
@@ -19,7 +20,9 @@ from workers import answering_alone, following_alone, memory, outage, starting_a
 from workers.attempts import LOOKS, MAX_ATTEMPTS
 from workers.context import Context
 from workers.settings import SandboxOutcome
+from workers.storage.folder import FolderStorage
 
+NOT_STORABLE = "The video was not made: it could not have been stored. Please tell an operator."
 NOWHERE = DatabaseSettings.model_validate({"database_url": "postgresql://nobody@127.0.0.1:1/no"})
 
 
@@ -79,6 +82,23 @@ def test_what_is_not_taken_is_tried_again_for_a_while() -> None:
         assert pause > timedelta(0)
     known, _ = starting_alone.start(context, known)
     assert (known.status, known.error_code, known.billed) == (Status.FAILED, "busy", False)
+
+
+def test_where_nothing_can_be_stored_no_call_is_made_and_the_user_is_told() -> None:
+    context, known = alone(SandboxOutcome.COMPLETED), asked()
+    Path("full").touch()
+    context = replace(context, storage=FolderStorage(Path("full")))
+    with capture_logs() as logs:
+        for _ in range(MAX_ATTEMPTS + 1):
+            assert known.status is Status.PENDING
+            known, _ = starting_alone.start(context, known)
+    assert (known.status, known.error_code, known.billed) == (Status.FAILED, "storage", False)
+    assert known.error_message == NOT_STORABLE
+    [told] = [line for line in logs if line["event"] == "start_given_up"]
+    assert (told["log_level"], told["code"]) == ("error", "storage")
+    # The operator is told which folder, or bucket.
+    assert str(Path("full").absolute()) in told["reason"]
+    assert not Path("videos").exists()
 
 
 @pytest.mark.parametrize("outcome", [SandboxOutcome.FAILED, SandboxOutcome.FILTERED])

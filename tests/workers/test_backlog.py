@@ -10,9 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import text
+import pytest
+from sqlalchemy import func, text, update
 
+from db.errors import DatabaseUnavailable
 from db.states import Status
+from db.tables import video_requests
 from tests.db.rows import admitted, in_state, new_request
 from tests.workers.broker import altered
 from tests.workers.conftest import MakeSystem
@@ -109,6 +112,39 @@ def test_an_answer_that_waits_in_a_queue_is_not_sent_again(make_system: MakeSyst
     assert system.broker.outstanding() == {request_id: 1}
     sweep(system)
     assert system.broker.outstanding() == {request_id: 1}
+
+
+def test_after_an_outage_only_what_was_due_in_it_is_left_alone_for_a_while(
+    make_system: MakeSystem,
+) -> None:
+    """It may have gone on without Postgres, and be about to be written."""
+    system = make_system(RESCUE_AFTER_SECONDS=1)
+    [before] = overdue(system, 1)
+    answered = in_state(
+        system.database, Status.FAILED, claim=uuid4(), channel_id="123456789012345678"
+    )
+    make_due_now(system, "delivery_due_at", answered)
+    with system.postgres_away(), pytest.raises(DatabaseUnavailable):
+        sweep(system)
+    sweep(system)
+    assert not system.broker.outstanding()
+    after = admitted(system.database)
+    make_due_now(system, "due_at", after)
+    sweep(system)
+    assert system.broker.outstanding() == {after: 1}
+
+    def all_are_sent() -> bool:
+        sweep(system)
+        return {before, answered} <= {*system.broker.outstanding()}
+
+    until(all_are_sent, what="the time for that is over")
+
+
+def make_due_now(system: System, column: str, request_id: UUID) -> None:
+    """Its time has come in this moment."""
+    due = update(video_requests).where(video_requests.c.id == request_id)
+    with system.database.begin() as conn:
+        conn.execute(due.values({column: func.now()}))
 
 
 def test_whatever_redis_forgets_every_accepted_request_ends(make_system: MakeSystem) -> None:

@@ -369,6 +369,20 @@ def test_a_message_that_comes_again_makes_nothing_anew(system: System) -> None:
     assert system.calls() == {new.id: 1}
 
 
+def test_a_message_that_comes_after_its_user_was_forgotten_makes_nothing(system: System) -> None:
+    """What they ask for later is made."""
+    before, after = (new_request(generate_audio=False) for _ in range(2))
+    [message] = system.broker.record(lambda: chain.enqueue(before))
+    forget(system)
+    system.broker.deliver(*message)
+    system.submit(after)
+    system.wait_until_ended([after.id])
+    system.wait_until_quiet()
+    assert system.find(before.id) is None
+    assert system.calls() == {after.id: 1}
+    assert system.row(after.id).prompt == after.prompt
+
+
 def test_what_a_dead_process_forgot_half_is_finished_by_the_sweeper(system: System) -> None:
     ids = put_old(system.database, 120)
     with_outputs(system, ids)

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from db.errors import PoolExhausted
@@ -23,7 +24,7 @@ from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
 from tests.workers.waiting import until
 from workers import admitting, chain, following, outage, starting
-from workers.attempts import LOOKS
+from workers.attempts import LOOKS, MAX_ATTEMPTS
 from workers.chain import BrokerUnavailable
 from workers.providers.sandbox import SandboxProvider
 from workers.settings import SandboxOutcome
@@ -134,6 +135,26 @@ def test_whoever_cannot_tell_whose_a_marker_is_makes_no_call(make_system: MakeSy
     assert starting.start(context, new.id) is Step.STOPPED
     assert system.row(new.id).claim is not None
     assert not system.calls()
+
+
+def test_where_nothing_can_be_stored_no_call_is_made_and_the_user_is_told(
+    make_system: MakeSystem,
+) -> None:
+    """After as many attempts as to a provider that is too busy."""
+    system = make_system()
+    new = new_request(generate_audio=False)
+    (system.folder / "full").touch()
+    context = replace(system.context, storage=FolderStorage(system.folder / "full"))
+    admitting.admit(context, new)
+    with system.database.begin() as conn:
+        conn.execute(text("UPDATE video_requests SET attempts = :most"), {"most": MAX_ATTEMPTS})
+    with capture_logs() as logs:
+        assert starting.start(context, new.id) is Step.STOPPED
+    row = system.row(new.id)
+    assert (row.status, row.error_code, row.billed) == (Status.FAILED, "storage", False)
+    assert not system.calls()
+    [told] = [line for line in logs if line["event"] == "start_given_up"]
+    assert str(system.folder / "full") in told["reason"]
 
 
 def finished(system: System) -> tuple[UUID, Path]:

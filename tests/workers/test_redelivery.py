@@ -1,5 +1,7 @@
 """What Celery may do to a message at any time: bring it again, late, or twice (DESIGN, 1 to 3)."""
 
+import base64
+import json
 from collections import Counter
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +18,7 @@ from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
 from tests.workers.waiting import until
 from workers import admitting, chain, following, starting
-from workers.app import FOLLOWING, app
+from workers.app import FOLLOWING, SENT_AT, app
 from workers.chain import LINKS
 from workers.providers.sandbox import SandboxProvider
 from workers.settings import SandboxOutcome
@@ -155,6 +157,32 @@ def test_the_same_message_twice(
         assert all(ERRORS[link, state] in line["event"] for line in errors), errors
     else:
         assert not errors
+
+
+STATES = {CREATE: "missing", START: "pending", POLL: "generating", FINALIZE: "generating"}
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_a_message_of_the_release_before_is_worked_on(system: System, link: str) -> None:
+    """It tells neither when it was sent nor when it was asked for, and knows fewer columns."""
+    new = prepare(system, STATES[link])
+    queue, raw = message_of(system, link, new)
+    message = json.loads(raw)
+    [arguments, options, embedded] = json.loads(base64.b64decode(message["body"]))
+    headers = [message["headers"]]
+    headers += [each["options"].get("headers") or {} for each in embedded["chain"] or ()]
+    for each in headers:
+        for later in (SENT_AT, chain.ASKED_AT):
+            each.pop(later, None)
+        for later in ("provider", "model", "cost_usd", "source_id", "negative_prompt", "seed"):
+            each.get(chain.HEADER, {}).pop(later, None)
+    body = json.dumps([arguments, options, embedded])
+    message["body"] = base64.b64encode(body.encode()).decode()
+    system.broker.deliver(queue, json.dumps(message).encode())
+    [row] = system.wait_until_ended([new.id])
+    assert row.status is Status.COMPLETED
+    assert system.calls()[new.id] == 1
+    assert (row.negative_prompt, row.source_id) == (None, None)
 
 
 def test_a_marker_without_a_claim_is_a_call_of_unknown_outcome(system: System) -> None:

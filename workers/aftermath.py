@@ -1,0 +1,43 @@
+"""The time after an outage: what went on without Postgres may still be about to be written.
+
+Each process knows of the outages that it has met.
+"""
+
+import time
+from datetime import datetime
+
+from db import leases
+from workers.context import Context
+
+_is_on = [False]
+_ended: list[tuple[datetime, float]] = []
+"""When the last one was over: by Postgres' clock, and by this process's."""
+
+
+def meet(context: Context) -> None:
+    """Postgres is away, or was a moment ago."""
+    _is_on[0] = context.settings.database_outage == "proceed"
+
+
+def look(context: Context) -> None:
+    """Note that Postgres is back, if it was away. Raises DatabaseUnavailable where it still is."""
+    if _is_on[0]:
+        with context.database.autocommit() as conn:
+            _ended[:] = [(leases.now(conn), time.monotonic())]
+        _is_on[0] = False
+
+
+def due_from(context: Context) -> datetime | None:
+    """What was due before went on without Postgres, perhaps; None: nothing did.
+
+    For a minute (twice RESCUE_AFTER_SECONDS) nobody but those who went on with it is to touch it.
+    """
+    lasts = 2 * context.settings.rescue_after_seconds
+    if _ended and time.monotonic() > _ended[0][1] + lasts:
+        _ended.clear()
+    return _ended[0][0] if _ended else None
+
+
+def is_recent(context: Context) -> bool:
+    """Whether anything may have gone on without Postgres that is not written yet."""
+    return _is_on[0] or due_from(context) is not None
