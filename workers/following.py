@@ -4,7 +4,7 @@ Nothing here waits. A request that has to wait is parked, and the sweeper brings
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -64,8 +64,9 @@ def follow(context: Context, request_ids: Collection[UUID]) -> list[UUID]:
         schedules = [_schedule(context, conn, request) for request, _ in taken]
     ask_until = time.monotonic() + ASK_FOR
     with ThreadPoolExecutor(max_workers=min(THREADS, len(taken) or 1)) as threads:
-        # Each thread logs as this task does.
-        findings = threads.map(
+        # A single question needs no thread. Each thread logs as this task does.
+        put: Callable[..., Iterable[_Finding]] = threads.map if len(taken) > 1 else map
+        findings = put(
             lambda each, by, here: here.run(_examine, context, *each, by, ask_until),
             taken,
             schedules,

@@ -21,7 +21,6 @@ from tests.benchmarks.measuring import Comparison, Timing, log_to_nowhere
 from tests.benchmarks.provider import draw, operation_name
 from tests.benchmarks.stage import stage, start_worker
 from tests.workers.harness import System
-from tests.workers.simulation import LATELY
 from tests.workers.waiting import until
 
 RUNNING: Final = 5_000
@@ -44,7 +43,7 @@ NEARLY_ALL: Final = 8.0
 
 c = video_requests.c
 
-#: `begun` and `ready` are seconds since the epoch. They are asked about from now on, not at once.
+#: `begun` is in seconds since the epoch. They are asked about from now on, not all at once.
 _PUT: Final = text(
     """
     INSERT INTO video_requests (
@@ -56,18 +55,6 @@ _PUT: Final = text(
       'benchmark', 'benchmark', 'generating', gen_random_uuid(), to_timestamp(begun),
       to_timestamp(begun), name, :prefix, now() + random() * interval '5 seconds'
     FROM unnest(CAST(:begun AS float[]), CAST(:names AS text[])) AS operation(begun, name)
-    """
-)
-_EXPERIENCE: Final = text(
-    """
-    INSERT INTO video_requests (
-      user_id, guild_id, channel_id, prompt, duration_seconds, aspect_ratio, resolution, model,
-      status, started_at, completed_at, duration_ms, video_urls
-    )
-    SELECT
-      'user', 'cli', 'cli', 'A lighthouse in a storm', 4, '16:9', '720p', 'benchmark',
-      'completed', now() - seconds * interval '1 second', now(), 1000 * seconds, ARRAY['file:///']
-    FROM unnest(CAST(:seconds AS float[])) AS seconds
     """
 )
 #: Of those that were put there, and were never created.
@@ -89,11 +76,8 @@ def run(ground: Ground) -> list[Comparison]:
     number, median, seconds, settling = (
         QUICK if ground.is_quick else (RUNNING, MEDIAN, FOR, SETTLING)
     )
-    with stage(ground, "in_flight", SANDBOX_SECONDS=median) as system:
+    with stage(ground, "in_flight", median=median) as system:
         lot = random.Random(0)  # noqa: S311
-        with system.database.begin() as conn:
-            known = [draw(median, lot) for _ in range(LATELY)]
-            conn.execute(_EXPERIENCE, {"seconds": known})
         start_worker(system, concurrency=TASKS)
         put(system, number, median, lot)
         ground.say(f"{number:,} are under way")

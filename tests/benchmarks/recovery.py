@@ -22,7 +22,7 @@ from db import processes
 from db.errors import DatabaseUnavailable
 from tests.benchmarks.ground import Ground
 from tests.benchmarks.measuring import Comparison, Timing, log_to_nowhere
-from tests.benchmarks.stage import completions, somebodys, stage, start_worker
+from tests.benchmarks.stage import RESCUE_AFTER, completions, somebodys, stage, start_worker
 from tests.workers.harness import System
 from tests.workers.running import Worker
 from tests.workers.waiting import until
@@ -38,8 +38,6 @@ DONE: Final = 5
 """Of these, the ones that are completed when it does."""
 ASK_EVERY: Final = 0.2
 """Seconds."""
-RESCUE_AFTER: Final = 30
-"""Seconds after which nobody counts as following a request, as the product has it by itself."""
 CALL: Final = 10
 """Seconds of the paid call."""
 AWAY: Final = 2 * RESCUE_AFTER
@@ -64,8 +62,7 @@ def run(ground: Ground) -> list[Comparison]:
     log_to_nowhere()
     found = []
     with ExitStack() as stack:
-        given = {"SANDBOX_SECONDS": 0, "RESCUE_AFTER_SECONDS": RESCUE_AFTER}
-        system = stack.enter_context(stage(ground, "recovery", **given))
+        system = stack.enter_context(stage(ground, "recovery"))
         stack.enter_context(system.broker.in_use())
         _keep_data(system)
         system.start_beat()
