@@ -16,8 +16,8 @@ import psutil
 
 from db import limits
 from tests.e2e.delivery import Asked, Studio, new_studio
-from tests.e2e.discord import When, fake_discord
-from tests.e2e.google.studio import Google, google
+from tests.e2e.discord import FakeDiscord, When, fake_discord
+from tests.e2e.google.studio import Google, veo_studio
 from tests.e2e.google.traffic import Traffic
 from tests.faults.gates import Gates
 from tests.faults.points import Death, Point
@@ -151,24 +151,11 @@ class Scene:
 
 
 @contextmanager
-def scene(
-    make_system: MakeSystem, victim: Victim, *, there: Google | None = None, **environment: object
-) -> Iterator[Scene]:
+def scene(make_system: MakeSystem, victim: Victim, **environment: object) -> Iterator[Scene]:
     """A scene with its worker, for the block."""
     with ExitStack() as stack:
-        discord = stack.enter_context(fake_discord())
-        given = there.environment if there else {}
-        studio = new_studio(stack, make_system, discord, **given, **environment)
-        system = studio.system
-        if there is not None:
-            system.calls = there.vertex.taken
-        gates = stack.enter_context(closing(Gates(system.environment["DATABASE_URL"])))
-        way = stack.enter_context(relay(system.environment["REDIS_URL"]))
-        worker = system.start_worker(concurrency=1, REDIS_URL=way.url)
-        yield Scene(studio, gates, way, victim, worker)
-        assert not discord.unexpected
-        for process in system.processes:
-            process.kill()
+        studio = new_studio(stack, make_system, _discord(stack), **environment)
+        yield _begun(stack, studio, victim)
 
 
 @contextmanager
@@ -176,5 +163,31 @@ def scene_at_google(
     make_system: MakeSystem, victim: Victim, folder: Path, **environment: object
 ) -> Iterator[tuple[Scene, Google]]:
     """A scene whose videos are made by Veo, and lie in Cloud Storage."""
-    with google(folder) as there, scene(make_system, victim, there=there, **environment) as found:
-        yield found, there
+    with ExitStack() as stack:
+        there, studio = veo_studio(stack, make_system, _discord(stack), folder, **environment)
+        yield _begun(stack, studio, victim), there
+
+
+def _discord(stack: ExitStack) -> FakeDiscord:
+    discord = stack.enter_context(fake_discord())
+
+    @stack.callback
+    def _end() -> None:
+        assert not discord.unexpected
+
+    return discord
+
+
+def _begun(stack: ExitStack, studio: Studio, victim: Victim) -> Scene:
+    system = studio.system
+    gates = stack.enter_context(closing(Gates(system.environment["DATABASE_URL"])))
+    way = stack.enter_context(relay(system.environment["REDIS_URL"]))
+    worker = system.start_worker(concurrency=1, REDIS_URL=way.url)
+
+    # Before the way is gone.
+    @stack.callback
+    def _end() -> None:
+        for process in system.processes:
+            process.kill()
+
+    return Scene(studio, gates, way, victim, worker)

@@ -30,8 +30,6 @@ OLD: Final = BATCH + 5
 SETTINGS: Final[dict[str, Any]] = {
     "REQUEST_RETENTION_DAYS": 1,
     "GENERATION_TIMEOUT_SECONDS": 60,
-    "RESCUE_AFTER_SECONDS": 1,
-    "VEO_STARTS_PER_MINUTE": 10_000,
 }
 COSTS: Final = Decimal("0.32")
 

@@ -136,8 +136,6 @@ def test_death_at_every_side_effect(
 ) -> None:
     settings = {
         "GENERATION_TIMEOUT_SECONDS": TIMEOUT,
-        "RESCUE_AFTER_SECONDS": 1,
-        "VEO_STARTS_PER_MINUTE": 10_000,
     }
     with scene_at_google(make_system, victim, tmp_path, **settings) as (scene, there):
         studio, system = scene.studio, scene.studio.system
