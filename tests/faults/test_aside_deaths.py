@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Final
-from uuid import uuid4
 
 import pytest
 
@@ -157,7 +156,7 @@ def test_who_brings_late_videos_dies(make_system: MakeSystem, victim: Victim) ->
         system = found.studio.system
         late: dict[str, Asked] = {}
         for name, place in LATE.items():
-            late[name] = found.ask(user_id=str(uuid4()))
+            late[name] = found.ask()
             found.wait_until_delivered(late[name], within=REDELIVERED)
             with place(found) as is_reached:
                 os.utime(system.videos / str(late[name].id) / "sample_0.mp4")

@@ -160,6 +160,9 @@ def test_a_child_dies_in_the_middle_of_the_call(make_system: MakeSystem) -> None
     assert system.calls()[request_id] <= 1
     assert system.story(request_id) in (COMPLETED, TIMEOUT)
     assert row.counted == (row.status is Status.COMPLETED)
+    # The log tells of it, as of everything.
+    told = [line["event"] for line in worker.lines if line["logger"] == "multiprocessing"]
+    assert [each.partition(" exited with ")[2] for each in told] == ["'signal 9 (SIGKILL)'"] * 2
 
 
 def test_a_worker_dies_and_another_takes_over(make_system: MakeSystem) -> None:
