@@ -22,6 +22,7 @@ from tests.e2e.google.traffic import Traffic
 from tests.faults.gates import Gates
 from tests.faults.points import Death, Point
 from tests.faults.relay import Relay, relay
+from tests.killing import survivors
 from tests.workers.conftest import MakeSystem
 from tests.workers.running import Worker
 from tests.workers.waiting import until
@@ -56,9 +57,10 @@ class Scene:
         if self.victim is Victim.CHILD:
             os.kill(child, signal.SIGKILL)
             return
+        orphan = psutil.Process(child)
         os.kill(self.worker.pid, signal.SIGKILL)
         self.worker.wait()
-        until(lambda: not psutil.pid_exists(child), what="its child has gone with it")
+        assert not survivors([orphan])
         self.worker = self.start_worker()
 
     def start_worker(self) -> Worker:

@@ -117,21 +117,27 @@ def victims(make_shared_system: MakeSystem) -> Iterator[dict[tuple[Point, Death]
         yield killed
 
 
+def becomes(point: Point, death: Death) -> tuple[list[str], int]:
+    """The story of a request that met death there, and how often it was paid for."""
+    if (point, death) in ((Point.CLAIM, Death.AFTER), (Point.RELEASE, Death.BEFORE)):
+        # Death between claim and call, or a claim that nobody could give back: nobody calls
+        # again, nothing is found, and the place in the limit is given back.
+        return TIMEOUT, 0
+    if point is Point.TIMEOUT:
+        return TIMEOUT, 1
+    return COMPLETED if point in (Point.START, Point.COMPLETION) else FAILED, 1
+
+
 @pytest.mark.parametrize(("point", "death"), DEATHS)
 def test_a_child_dies(
     victims: dict[tuple[Point, Death], Victims], point: Point, death: Death
 ) -> None:
     system, ids = victims[point, death]
+    story, calls = becomes(point, death)
     for row in system.wait_until_ended(ids, within=1):
-        story, calls = COMPLETED if point in (Point.START, Point.COMPLETION) else FAILED, 1
-        if (point, death) in ((Point.CLAIM, Death.AFTER), (Point.RELEASE, Death.BEFORE)):
-            # Death between claim and call, or a claim that nobody could give back: nobody calls
-            # again, nothing is found, and the place in the limit is given back.
-            story, calls = TIMEOUT, 0
+        if not calls:
             assert row.started_at == row.claimed_at
             assert not row.counted
-        elif point is Point.TIMEOUT:
-            story = TIMEOUT
         if (point, death) == (Point.START, Death.BEFORE):
             # The name of the operation died with the one who had it; its output was found.
             assert row.operation_name is None
