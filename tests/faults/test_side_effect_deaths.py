@@ -58,6 +58,7 @@ def paid_call(*, is_taken: bool) -> Place:
             scene.assert_speaks(call.line)
 
         yield is_reached
+        scene.go_on()
 
     return calling
 
