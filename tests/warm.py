@@ -7,6 +7,7 @@ spared is the loading. Tests of how it starts from nothing start it from nothing
 has all of them do so. What is measured outside of pytest never comes from here.
 """
 
+import atexit
 import gc
 import json
 import os
@@ -115,6 +116,7 @@ class _Nursery:
         # It ends when its stdin does, and with it, on Linux, whatever it has forked.
         self._process = subprocess.Popen(argv, cwd=ROOT, start_new_session=True, text=True, **pipes)
         self._lock = threading.Lock()
+        atexit.register(self._close)
 
     def ask(self, **question: object) -> Any:
         asked, answers = self._process.stdin, self._process.stdout
@@ -124,6 +126,9 @@ class _Nursery:
             asked.write(f"{json.dumps(question)}\n")
             asked.flush()
             return json.loads(answers.readline())
+
+    def _close(self) -> None:
+        self._process.communicate()
 
 
 @cache

@@ -40,8 +40,6 @@ def worker(concurrency: int) -> None:
         without_mingle=True,
     )
     process.start()
-    # What Celery could not go on with it has logged; whoever watches us is to start another.
-    click.get_current_context().exit(process.exitcode or 0)
 
 
 @click.command()
