@@ -137,6 +137,23 @@ reply_tokens = Table(
 )
 Index("idx_reply_tokens_expires", reply_tokens.c.expires_at)
 
+sent_requests = Table(
+    "sent_requests",
+    metadata,
+    Column("request_id", Uuid, primary_key=True),
+    Column("request", JSONB, nullable=False),
+    Column("application_id", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("told", Text, nullable=False),
+    Column("sent_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("due_at", DateTime(timezone=True), nullable=False),
+    Column("telling_until", DateTime(timezone=True)),
+    Column("told_at", DateTime(timezone=True)),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    prefixes=["UNLOGGED"],
+)
+Index("idx_sent_requests_due", sent_requests.c.due_at)
+
 late_results = Table(
     "late_results",
     metadata,

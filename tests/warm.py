@@ -101,6 +101,9 @@ def start(
 ) -> Warm:
     """``video-bot`` with these arguments, in a session of its own. It appends to its streams."""
     nursery = _nursery()
+    for stream in (stdout, stderr):
+        # Whoever reads it need not wait for the one who is forked.
+        stream.touch()
     given = {"env": dict(env), "cwd": str(cwd), "streams": [os.devnull, str(stdout), str(stderr)]}
     pid = nursery.ask(arguments=list(arguments), **given)
     assert isinstance(pid, int), pid
@@ -116,7 +119,6 @@ class _Nursery:
         # It ends when its stdin does, and with it, on Linux, whatever it has forked.
         self._process = subprocess.Popen(argv, cwd=ROOT, start_new_session=True, text=True, **pipes)
         self._lock = threading.Lock()
-        atexit.register(self._close)
 
     def ask(self, **question: object) -> Any:
         asked, answers = self._process.stdin, self._process.stdout
@@ -127,13 +129,16 @@ class _Nursery:
             asked.flush()
             return json.loads(answers.readline())
 
-    def _close(self) -> None:
-        self._process.communicate()
+    def close(self) -> None:
+        with self._process:
+            pass
 
 
 @cache
 def _nursery() -> _Nursery:
-    return _Nursery()
+    nursery = _Nursery()
+    atexit.register(nursery.close)
+    return nursery
 
 
 def _born() -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The chain, written once: who follows whom, and what travels with a message.
 
 Arguments carry the id and nothing else, for Flower, events and logs show them. What must not be
-seen (the prompt, the token of an answer) travels in the message's headers, which links, retries
-and redelivery keep.
+seen (the prompt, the token of an answer) travels in the message's headers, which retries and
+redelivery keep, up to the link that makes the paid call: from then on the row has all of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,6 +37,9 @@ __all__ = [
 log = structlog.get_logger(__name__)
 
 LINKS: Final = ("create_request", "start_generation", "poll_operation", "finalize")
+
+#: Those that may have to go on without Postgres, by what their message carries.
+CARRYING: Final = ("create_request", "start_generation")
 
 HEADER: Final = "video_request"
 #: Not `reply_to`: Celery has one of its own, and keeps it from us.
@@ -176,10 +179,25 @@ def _headers(new: NewRequest, reply_to: ReplyTo | None) -> dict[str, Any]:
     return headers
 
 
-def _links(names: Sequence[str], request_id: UUID, **options: Any) -> Signature[Any]:
+def _links(
+    names: Sequence[str],
+    request_id: UUID,
+    *,
+    headers: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Signature[Any]:
     arguments = [str(request_id)]
+    carrying = options if headers is None else options | {"headers": dict(headers)}
     return chain(
-        *(app.signature(name, args=arguments, immutable=True, options=options) for name in names)
+        *(
+            app.signature(
+                name,
+                args=arguments,
+                immutable=True,
+                options=carrying if name in CARRYING else options,
+            )
+            for name in names
+        )
     )
 
 

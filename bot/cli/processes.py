@@ -28,6 +28,8 @@ def worker(concurrency: int) -> None:
     """
     _prepare()
 
+    from celery.worker import state
+
     from workers.app import app
 
     # Not by Celery's command line, which loads Flower and a shell first: a third of the start.
@@ -40,6 +42,10 @@ def worker(concurrency: int) -> None:
         without_mingle=True,
     )
     process.start()
+    # What Celery could not go on with it has logged; whoever watches us is to start another. An
+    # end that was asked for is none of that, though Celery gives Ctrl-C the same code.
+    was_asked = (state.should_stop, state.should_terminate) != (None, None)
+    click.get_current_context().exit(0 if was_asked else process.exitcode or 0)
 
 
 @click.command()
