@@ -101,7 +101,7 @@ def demo(
     with ExitStack() as stack:
         # What one provider has begun, another could not follow.
         usual = "demo" if provider_name == "sandbox" else f"demo-{provider_name}"
-        wanted = folder or local.home() / usual
+        wanted = folder or local.home(steps.say) / usual
         place = stack.enter_context(local.free_folder(wanted, report=steps.say))
         steps.say(f"Everything of this demo is kept in {place}")
         environment = stack.enter_context(local.servers(place, given=own, report=steps.done))
