@@ -50,6 +50,7 @@ def up(folder: Path | None) -> None:
     next time.
     """
     from bot.cli import local
+    from bot.cli.home import home
     from bot.settings import BotSettings, FlowerSettings, GivenSettings, WebSettings
     from db.settings import DatabaseSettings, read, require
     from workers.settings import DiscordSettings, LogSettings, WorkerSettings
@@ -63,7 +64,7 @@ def up(folder: Path | None) -> None:
         needed += [BotSettings, DiscordSettings]
     require(*needed, brought=brought)
     with ExitStack() as stack:
-        wanted = folder or local.home(_say) / "up"
+        wanted = folder or home(_say) / "up"
         place = stack.enter_context(local.free_folder(wanted, report=_say))
         _say(f"Everything is kept in {place}")
         servers = stack.enter_context(local.servers(place, given, report=_say))

@@ -14,7 +14,7 @@ import av
 import psutil
 import pytest
 
-from bot.cli import local
+from bot.cli.home import home
 from tests.bot.running import (
     Running,
     assert_nothing_left,
@@ -264,13 +264,13 @@ def test_without_a_folder_it_keeps_to_where_data_belongs(
 ) -> None:
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    assert local.home(pytest.fail) == Path("/var/lib/video-bot")
+    assert home(pytest.fail) == Path("/var/lib/video-bot")
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert local.home(pytest.fail) == tmp_path / "video-bot"
+    assert home(pytest.fail) == tmp_path / "video-bot"
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv("HOME", "/home/somebody")
-    assert local.home(pytest.fail) == Path("/home/somebody/.local/share/video-bot")
+    assert home(pytest.fail) == Path("/home/somebody/.local/share/video-bot")
 
 
 def test_root_keeps_it_where_it_is_wanted_if_the_server_can_go_there(
@@ -282,10 +282,10 @@ def test_root_keeps_it_where_it_is_wanted_if_the_server_can_go_there(
     wanted, closed = place / "not" / "made", place / "closed"
     closed.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_DATA_HOME", str(wanted))
-    assert local.home(said.append) == wanted / "video-bot"
+    assert home(said.append) == wanted / "video-bot"
     assert said == []
     monkeypatch.setenv("XDG_DATA_HOME", str(closed))
-    found = local.home(said.append)
+    found = home(said.append)
     assert found == (Path("/var/lib/video-bot") if is_root else closed / "video-bot")
     assert [line.endswith(f"may not enter {closed}") for line in said] == [True] * is_root
 
