@@ -45,6 +45,8 @@ def keep(conn: Connection, request_id: UUID, reply_to: ReplyTo) -> None:
 
 def of(conn: Connection, request_ids: Collection[UUID]) -> dict[UUID, ReplyTo]:
     """The tokens of those of the requests whose answers can still be edited."""
+    if not request_ids:
+        return {}
     alive = select(c.request_id, c.application_id, c.token).where(
         c.request_id.in_(request_ids), c.expires_at > func.now()
     )

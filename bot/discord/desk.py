@@ -26,7 +26,8 @@ from db.records import NewRequest
 from db.settings import DatabaseSettings
 from db.standing import Standing
 from workers import chain, privacy, providers, storage
-from workers.chain import BrokerUnavailable, ReplyTo
+from workers.chain import ReplyTo
+from workers.errors import BrokerUnavailable
 from workers.privacy import Forgotten
 from workers.settings import DiscordSettings, WorkerSettings
 
