@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from bot.discord import sentences
-from bot.discord.desk import Desk, Unavailable
+from bot.discord.desk import LOOK_AGAIN, Desk, Unavailable
 from db import sent
 from db.records import Sent
 from workers import discord, progress, queues
@@ -26,8 +26,6 @@ log = structlog.get_logger(__name__)
 
 LOOK_EVERY: Final = 1.0
 """Seconds."""
-LOOK_AGAIN: Final = timedelta(seconds=5)
-"""Between two looks at one request."""
 TELL_AFTER: Final = timedelta(seconds=45)
 """Whoever is not taken on by then is told so, within the minute."""
 AT_ONCE: Final = 100
