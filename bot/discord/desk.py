@@ -39,6 +39,8 @@ REPORT_TIMEOUT: Final = timedelta(seconds=15)
 READING: Final = 8
 PUBLISHING: Final = 8
 """Threads."""
+LOOK_AGAIN: Final = timedelta(seconds=5)
+"""Between two looks at a request that is no row yet."""
 PATIENCE: Final = 6.0
 """Seconds until a person is told that something cannot be had now."""
 
@@ -174,7 +176,7 @@ class Desk:
         """
         if is_kept:
             try:
-                await self.keep(one, look_in=self.settings.worker.rescue_after)
+                await self.keep(one, look_in=LOOK_AGAIN)
             except Unavailable as error:
                 log.warning("request_not_kept", request_id=str(one.new.id), reason=str(error))
             else:
