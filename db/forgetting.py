@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, exists, func, null, select, text, upd
 from sqlalchemy.dialects.postgresql import insert
 
 from db.removal import MESSAGES_LAST, Leaving
-from db.states import Status
+from db.states import ENDED
 from db.tables import forgotten_users, late_results, video_events, video_requests
 
 c = video_requests.c
@@ -31,7 +31,7 @@ EMPTIED: Final = {
 LEASE: Final = timedelta(minutes=1)
 """How long the one who takes forgotten requests up has, before the sweeper does."""
 
-HAS_ENDED: Final = c.status.in_([status for status in Status if status.has_ended])
+HAS_ENDED: Final = c.status.in_(ENDED)
 
 
 def remember(conn: Connection, user_id: str, *, at: datetime) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, case, delete, func, select, update
 
-from db import forgetting, keeping, quotas, requests
+from db import forgetting, keeping, quotas, requests, sent
 from db.forgetting import HAS_ENDED, LEASE
 from db.records import Event, LateResult, Request
 from db.standing import Budget, Period, Scope, UserQuota
@@ -115,11 +115,12 @@ def forget(
     """Empty up to `limit` requests of the user, so that nobody reads any of it from here on.
 
     Prompt, channel, error, source, video addresses, events and the token of the answer go at
-    once. What is open has then to be cancelled (:func:`cancel`); the rows, with the prefix of the
-    outputs, go when these are removed: see :mod:`workers.privacy`. What an administrator has set
-    for the user stays, or being forgotten would lift a ban. What was asked for before `at`, by the
-    clock of whoever takes requests, and comes only now is not taken on; nobody knows of any where
-    it is None. Wants a transaction; doing it again does no harm.
+    once; of what is no row yet, all but its message in the queue. What is open has then to be
+    cancelled (:func:`cancel`); the rows, with the prefix of the outputs, go when these are removed:
+    see :mod:`workers.privacy`. What an administrator has set for the user stays, or being forgotten
+    would lift a ban. What was asked for before `at`, by the clock of whoever takes requests, and
+    comes only now is not taken on; nobody knows of any where it is None. Wants a transaction; doing
+    it again does no harm.
     """
     if at is not None:
         forgetting.remember(conn, user_id, at=at)
@@ -139,6 +140,7 @@ def forget(
         .execution_options(query="forget")
     )
     found = conn.execute(marked).all()
+    sent.forget_of(conn, user_id)
     ids = [row.id for row in found]
     for table in (video_events, reply_tokens):
         conn.execute(delete(table).where(table.c.request_id.in_(ids)))

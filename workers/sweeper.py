@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final
 from uuid import UUID
 
-from db import deliveries, forgetting, late_results, leases, removal, replies
+from db import deliveries, forgetting, late_results, leases, removal, replies, sent
 from db.errors import DatabaseUnavailable
 from db.records import Due
 from db.states import Status
@@ -72,6 +72,7 @@ def _sweep_deliveries(context: Context, taken_up_to: datetime, due_from: datetim
             conn, limit=AT_ONCE, lease=lease, due_by=taken_up_to, due_from=due_from
         )
         replies.forget_expired(conn)
+        sent.forget_expired(conn)
     for request_id in due:
         chain.deliver(request_id)
 

@@ -34,8 +34,8 @@ from workers import (
     words,
 )
 from workers.app import app
-from workers.chain import BrokerUnavailable
 from workers.context import context
+from workers.errors import BrokerUnavailable
 from workers.insisting import NotClaimed, Unwritten
 from workers.starting import Step
 

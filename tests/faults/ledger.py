@@ -38,8 +38,9 @@ class Line:
 def draw_up(fault: str, studio: Studio, asked: Collection[Asked]) -> Line:
     """The line of what was asked for, once all of it should have ended."""
     system = studio.system
-    calls = system.calls()
     rows = {row.id: row for row in system.rows([one.id for one in asked])}
+    made = system.calls()
+    calls = {one.id: made[one.id] for one in asked}
     accepted = [one for one in asked if one.id in rows]
     answers = {one.id: len(studio.answers(one)) for one in accepted}
     return Line(

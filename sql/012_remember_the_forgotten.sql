@@ -58,5 +58,5 @@ END
 $$;
 
 INSERT INTO schema_migrations (name)
-VALUES ('011_remember_the_forgotten')
+VALUES ('012_remember_the_forgotten')
 ON CONFLICT (name) DO NOTHING;
