@@ -7,6 +7,7 @@ import time
 from datetime import datetime
 
 from db import leases
+from db.errors import DatabaseUnavailable, PoolExhausted
 from workers.context import Context
 
 _is_on = [False]
@@ -14,9 +15,18 @@ _ended: list[tuple[datetime, float]] = []
 """When the last one was over: by Postgres' clock, and by this process's."""
 
 
-def meet(context: Context) -> None:
-    """Postgres is away, or was a moment ago."""
-    _is_on[0] = context.settings.database_outage == "proceed"
+def is_outage(context: Context, error: DatabaseUnavailable) -> bool:
+    """Whether requests are to go on without Postgres.
+
+    Not where an operator has them wait; nor where Postgres is there, and only this process has no
+    connection free.
+    """
+    return context.settings.database_outage == "proceed" and not isinstance(error, PoolExhausted)
+
+
+def meet(context: Context, error: DatabaseUnavailable) -> None:
+    """Note that Postgres is away, where it is; or was, for a task that is tried again."""
+    _is_on[0] = _is_on[0] or is_outage(context, error)
 
 
 def look(context: Context) -> None:

@@ -10,7 +10,7 @@ afterwards goes through the guards that everything goes through.
 """
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -81,10 +81,19 @@ def answers_of(
     context: Context, conn: Connection, requests: Collection[Request]
 ) -> Mapping[UUID, ReplyTo]:
     """Where the answers to these requests go that is not known here yet."""
-    if context.settings.database_outage == "refuse":
-        return {}
-    asked = [each.id for each in requests if is_waited_for(each) and each.id not in _seen]
+    asked = [each.id for each in requests if lacks_answer(context, each)]
     return replies.of(conn, asked) if asked else {}
+
+
+def lacks_answer(context: Context, request: Request) -> bool:
+    """Whether it is worth asking where the answer goes: somebody waits, and it is not known."""
+    is_kept = context.settings.database_outage == "proceed"
+    return is_kept and is_waited_for(request) and request.id not in _seen
+
+
+def put_back(seen: Iterable[Seen]) -> None:
+    """Nobody could be told to go on with these."""
+    _seen.update({each.request.id: each for each in seen})
 
 
 def prune() -> None:

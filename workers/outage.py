@@ -16,12 +16,14 @@ import structlog
 from pydantic import TypeAdapter
 
 from db import backfill
-from db.errors import DatabaseUnavailable, PoolExhausted
+from db.errors import DatabaseUnavailable
 from db.meanwhile import Meanwhile
 from db.records import NewRequest, ReplyTo, Request
 from db.states import Status
 from workers import answering_alone, chain, ends, following_alone, memory, starting_alone
+from workers.aftermath import is_outage
 from workers.attempts import backoff
+from workers.chain import BrokerUnavailable
 from workers.context import Context
 
 log = structlog.get_logger(__name__)
@@ -40,20 +42,11 @@ _KNOWN: Final = TypeAdapter(Meanwhile)
 _left_alone_until = [0.0]
 
 
-def is_one(context: Context, error: DatabaseUnavailable) -> bool:
-    """Whether requests are to go on without Postgres.
-
-    Not where an operator has them wait; nor where Postgres is there, and only this process has no
-    connection free.
-    """
-    return context.settings.database_outage == "proceed" and not isinstance(error, PoolExhausted)
-
-
 def take_over(
     context: Context, known: Meanwhile, reply_to: ReplyTo | None, error: DatabaseUnavailable
 ) -> None:
     """Have a request go on without Postgres. Raises the error where that is not wanted."""
-    if not is_one(context, error):
+    if not is_outage(context, error):
         raise error
     new = known.new
     if seen := memory.forget(new.id):
@@ -82,13 +75,18 @@ def take_over_seen(context: Context, error: DatabaseUnavailable) -> set[UUID]:
 
     That is those that are due now, which nobody can take up. None, where that is not wanted.
     """
-    if not is_one(context, error):
+    if not is_outage(context, error):
         return set()
     taken = memory.take(most=AT_ONCE)
-    for each in taken:
+    for place, each in enumerate(taken):
         # If it has ended, whoever else answers has a claim of his own.
         known = Meanwhile.of(each.request, answer_claim=uuid4())
-        take_over(context, ends.seen(known, each.end) if each.end else known, each.reply_to, error)
+        it = ends.seen(known, each.end) if each.end else known
+        try:
+            take_over(context, it, each.reply_to, error)
+        except BrokerUnavailable:
+            memory.put_back(taken[place:])
+            raise
     return {each.request.id for each in taken}
 
 

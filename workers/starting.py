@@ -165,7 +165,8 @@ def _not_claimed(context: Context, request_id: UUID) -> Step:
 
 def _remember(context: Context, request: Request, *, due_in: timedelta) -> None:
     reply_to = None
-    # Nothing depends on it while Postgres is there.
-    with suppress(DatabaseUnavailable), context.database.autocommit() as conn:
-        reply_to = memory.answers_of(context, conn, [request]).get(request.id)
+    if memory.lacks_answer(context, request):
+        # Nothing depends on it while Postgres is there.
+        with suppress(DatabaseUnavailable), context.database.autocommit() as conn:
+            reply_to = memory.answers_of(context, conn, [request]).get(request.id)
     memory.keep(context, request, due_in=due_in, reply_to=reply_to)

@@ -39,8 +39,8 @@ def sweep(context: Context) -> None:
     try:
         aftermath.look(context)
         _sweep(context)
-    except DatabaseUnavailable:
-        aftermath.meet(context)
+    except DatabaseUnavailable as error:
+        aftermath.meet(context, error)
         raise
 
 

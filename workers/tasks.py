@@ -148,14 +148,14 @@ def _going_on(task: RequestTask, request_ids: AbstractSet[str]) -> Iterator[None
     have them go on, and when Postgres is back they are due.
     """
     if task.request.retries:
-        aftermath.meet(context())
+        aftermath.meet(context(), DatabaseUnavailable("It was away a moment ago"))
     try:
         yield
     except DatabaseUnavailable as error:
-        aftermath.meet(context())
+        aftermath.meet(context(), error)
         taken = {str(each) for each in outage.take_over_seen(context(), error)}
-        is_outage = outage.is_one(context(), error) and task.request.retries >= HICCUP
-        if request_ids <= taken or is_outage:
+        is_over = aftermath.is_outage(context(), error) and task.request.retries >= HICCUP
+        if request_ids <= taken or is_over:
             raise Ignore from None
         raise
 
@@ -170,11 +170,12 @@ def look_for_late(request_ids: list[str]) -> None:
 def sweep() -> None:
     """Bring back what is due. The next sweep comes in a second, so this one is never retried."""
     try:
-        sweeper.sweep(context())
-        memory.prune()
-    except DatabaseUnavailable as error:
-        log.warning("sweep_failed", reason=str(error))
-        outage.take_over_seen(context(), error)
+        try:
+            sweeper.sweep(context())
+            memory.prune()
+        except DatabaseUnavailable as error:
+            log.warning("sweep_failed", reason=str(error))
+            outage.take_over_seen(context(), error)
     except BrokerUnavailable as error:
         log.warning("sweep_failed", reason=str(error))
 
