@@ -57,7 +57,7 @@ def follow(context: Context, request_ids: Collection[UUID]) -> list[UUID]:
     ask_until = time.monotonic() + ASK_FOR
     with ThreadPoolExecutor(max_workers=min(THREADS, len(taken) or 1)) as threads:
         # A single question needs no thread. Each thread logs as this task does.
-        put: Callable[..., Iterable[_Finding]] = threads.map if len(taken) > 1 else map
+        put: Callable[..., Iterable[Finding]] = threads.map if len(taken) > 1 else map
         findings = put(
             lambda each, by, here: here.run(_examine, context, *each, by, ask_until),
             taken,
