@@ -1,38 +1,65 @@
 """Accidents, one by one and all together: nothing is lost, and nothing is done twice (RT7)."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.faults.accidents import ACCIDENTS
-from tests.faults.ledger import table
-from tests.faults.soak import any_accidents, soak, studio
-from tests.workers.conftest import MakeSystem
+from tests.faults.conftest import Record
+from tests.faults.scene import Scene, new_scene
+from tests.faults.soak import any_accidents, befall
 
-SHORT = ["Redis flushed", "pool child SIGKILL", "Postgres closes all connections", "worker frozen"]
+SHORT = ["pool child SIGKILL", "Redis restarted, empty", "Postgres restarted"]
+SEED = 1
+REQUESTS, PEOPLE = 2000, 200
 
 
-def test_a_short_soak(make_system: MakeSystem) -> None:
-    with studio(make_system) as found:
-        line = soak(found, "short soak", requests=60, users=12, accidents=SHORT)
-    print(table([line]))
-    assert line.holds, table([line])
-    assert line.accepted > 40
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    """One for all accidents, which it has to survive one after the other."""
+    with new_scene() as found:
+        yield found
+
+
+def ends_in_order(scene: Scene) -> bool:
+    """Whether all ends when it is told to, and leaves nothing behind."""
+    scene.stop()
+    return not scene.orphans()
+
+
+def test_a_short_soak(record: Record) -> None:
+    with new_scene() as found:
+        line = befall(found, "short soak", SHORT, requests=40, people=8, a_second=8)
+        assert line.accepted > 20
+        record(line)
+        assert ends_in_order(found)
 
 
 @pytest.mark.long
-def test_each_accident(make_system: MakeSystem) -> None:
-    lines = []
-    for name in ACCIDENTS:
-        with studio(make_system) as found:
-            lines.append(soak(found, name, requests=20, users=5, accidents=[name]))
-    print(table(lines))
-    assert all(line.holds for line in lines), table(lines)
+@pytest.mark.parametrize("name", ACCIDENTS)
+def test_an_accident(scene: Scene, name: str, record: Record) -> None:
+    seed = [*ACCIDENTS].index(name)
+    record(befall(scene, name, [name], requests=24, people=5, a_second=4, seed=seed))
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", [1])
-def test_a_whole_soak(make_system: MakeSystem, seed: int) -> None:
-    with studio(make_system) as found:
-        accidents = any_accidents(80, seed=seed)
-        line = soak(found, f"soak {seed}", requests=2000, users=200, accidents=accidents, seed=seed)
-    print(table([line]))
-    assert line.holds, table([line])
+def test_all_ends_after_all_accidents(scene: Scene) -> None:
+    assert ends_in_order(scene)
+
+
+@pytest.mark.long
+def test_a_whole_soak(record: Record) -> None:
+    with new_scene(DAILY_LIMIT=12) as found:
+        line = befall(
+            found,
+            f"soak, seed {SEED}",
+            any_accidents(200, seed=SEED),
+            requests=REQUESTS,
+            people=PEOPLE,
+            a_second=8,
+            seed=SEED,
+            late=0.02,
+            pause=2,
+        )
+        record(line)
+        assert ends_in_order(found)

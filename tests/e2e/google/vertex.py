@@ -7,6 +7,7 @@ Every call is held against what Google documents; a test that ends with a violat
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,6 +66,8 @@ class FakeVertex:
         self.url = ""
         #: Whatever a call had that is not documented.
         self.violations: list[str] = []
+        #: What is to be seen of a prompt.
+        self.film: Callable[[str], bytes] = lambda _prompt: clip()
         self._accounts = accounts
         self._put = put
         self._lock = threading.Condition()
@@ -92,6 +95,12 @@ class FakeVertex:
     def polls(self, prompt: str) -> int:
         """How often it was asked about."""
         return sum(not each.is_start and each.prompt == prompt for each in self.calls)
+
+    @property
+    def taken(self) -> Counter[str]:
+        """How many operations were begun for each prompt: what is paid."""
+        with self._lock:
+            return Counter(each.prompt for each in self._operations.values())
 
     @property
     def calls(self) -> list[Call]:
@@ -194,7 +203,7 @@ class FakeVertex:
         folder = f"{operation.storage_uri.rstrip('/')}/{time.time_ns()}"
         names = [f"{folder}/sample_{n}.mp4" for n in range(operation.script.ending.videos)]
         for name in names:
-            self._put(name, clip())
+            self._put(name, self.film(operation.prompt))
         operation.videos = tuple(names)
         operation.has_ended = True
 
