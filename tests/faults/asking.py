@@ -19,7 +19,7 @@ from tests.e2e.bot.studio import id_of
 from tests.e2e.discord import Interaction, Person
 from tests.e2e.google import scripts
 from tests.e2e.google.scripts import Ending
-from tests.faults.scene import FULL_LENGTH, TIMEOUT, Scene
+from tests.faults.scene import FULL_LENGTH, Scene
 
 ENDINGS: Final[Sequence[tuple[int, Ending]]] = (
     (80, scripts.made()),
@@ -64,7 +64,7 @@ class Crowd:
         self._late = late
         discord = scene.discord
         guilds = [discord.new_guild("rich"), discord.new_guild("poor")]
-        in_poor = max(people // 20, 5)
+        in_poor = max(people // 10, 5)
         self._people = [
             discord.new_person(f"user {number}", guilds[number % in_poor == 0])
             for number in range(people)
@@ -102,7 +102,7 @@ class Crowd:
         [ending] = chance.choices([each for _, each in ENDINGS], [share for share, _ in ENDINGS])
         is_late, is_large = chance.random() < self._late, chance.random() < LARGE_ONES
         prompt = f"a red fox, number {number}" + (f", {FULL_LENGTH}" if is_large else "")
-        seconds = chance.uniform(0.5, SLOWEST) + (TIMEOUT if is_late else 0)
+        seconds = chance.uniform(0.5, SLOWEST) + (self._scene.timeout if is_late else 0)
         self._scene.google.vertex.arrange(prompt, ending=ending, seconds=seconds)
         person = chance.choice(self._people)
         answer = person.slash("veo", {"prompt": prompt, "audio": False})

@@ -67,7 +67,8 @@ class Evidence:
         """Whether nothing more is to be waited for."""
         row = self.rows.get(one.id)
         if row is None:
-            return self.is_told(one) or self.is_cut_off(one)
+            is_over = self.is_told(one) or self.is_cut_off(one)
+            return is_over and one.id not in self.on_the_way
         is_to_come = row.status is Status.TIMEOUT and self.calls[one.prompt] and one.has_video
         last = "delivered late" if is_to_come else "delivered"
         return last in self.stories[one.id]

@@ -26,7 +26,7 @@ from tests.workers.running import Process, Worker
 from tests.workers.waiting import PATIENCE
 
 TIMEOUT: Final = 20
-"""Seconds that a request is given; a wait for Vertex AI has a tenth of it."""
+"""Seconds that a request is given, if nothing else is said; a wait for Vertex AI has a tenth."""
 RESCUE_AFTER: Final = 2
 """Seconds."""
 LARGE: Final = bytes(10 * 2**20)
@@ -58,6 +58,11 @@ class Scene:
     def daily_limit(self) -> int:
         """Of each user."""
         return int(self.system.environment["DAILY_LIMIT"])
+
+    @property
+    def timeout(self) -> int:
+        """Seconds that a request is given."""
+        return int(self.system.environment["GENERATION_TIMEOUT_SECONDS"])
 
     @property
     def workers(self) -> list[Worker]:

@@ -9,6 +9,8 @@ from contextlib import suppress
 from random import Random
 from typing import Final
 
+from redis import RedisError
+
 from db.errors import DatabaseUnavailable
 from tests.faults.accidents import ACCIDENTS
 from tests.faults.asking import Asked, Crowd
@@ -19,6 +21,8 @@ from tests.workers.waiting import until
 
 LOOK_EVERY: Final = 0.5
 """Seconds between two looks at all that has not ended."""
+LOOKS: Final = 3
+"""In a row at which all has ended, before it counts as ended."""
 
 
 def befall(
@@ -32,25 +36,29 @@ def befall(
     seed: int = 0,
     late: float = 0.0,
     pause: float = 0.0,
+    more_time: float = 0.0,
 ) -> Line:
-    """Have so much asked for, with accidents meanwhile, and see what came of all."""
+    """Have so much asked for, with accidents meanwhile, and see what came of all.
+
+    All ends within the longest bound of these accidents, with `more_time` for those before.
+    """
     crowd = Crowd(scene, people=people, seed=seed, late=late)
     with crowd.asking(requests, a_second=a_second) as is_over:
         for accident in accidents:
             ACCIDENTS[accident].happen(scene)
             if is_over.wait(pause):
                 break
+    waiting = Waiting(scene, crowd.asked)
     end = time.monotonic()
-    left = list(crowd.asked)
     with suppress(AssertionError):
-        # The ledger tells which are not.
+        # The ledger tells which have not.
         until(
-            lambda: _have_ended(scene, left),
+            waiting.is_over,
             what="all have ended",
-            within=max(ACCIDENTS[each].within for each in accidents),
-            every=LOOK_EVERY,
+            within=max(ACCIDENTS[each].within for each in accidents) + more_time,
+            every=LOOK_EVERY * max(1, requests / 500),
         )
-    return draw_up(name, scene, crowd.asked, time.monotonic() - end)
+    return draw_up(name, scene, crowd.asked, waiting.ended_at - end)
 
 
 def any_accidents(number: int, *, seed: int) -> list[str]:
@@ -63,11 +71,31 @@ def any_accidents(number: int, *, seed: int) -> list[str]:
     return found[:number]
 
 
-def _have_ended(scene: Scene, left: list[Asked]) -> bool:
-    """Whether all have; those that have are not looked at again."""
-    try:
-        found = Evidence(scene, left)
-    except DatabaseUnavailable:
-        return False
-    left[:] = [one for one in left if not found.is_settled(one)]
-    return not left
+class Waiting:
+    """For all that was asked for. What has ended is looked at again when everything has: a message
+    of which the bot was told nothing may have arrived all the same."""
+
+    def __init__(self, scene: Scene, asked: Sequence[Asked]) -> None:
+        self._scene = scene
+        self._asked = asked
+        self._left = [*asked]
+        self._looks_at_all = 0
+        #: When it was first seen that all had, or the latest look; by the monotonic clock.
+        self.ended_at = time.monotonic()
+
+    def is_over(self) -> bool:
+        """Whether all have ended, at some looks in a row."""
+        now = time.monotonic()
+        try:
+            found = Evidence(self._scene, self._left)
+        except (DatabaseUnavailable, RedisError):
+            return False
+        self._left = [one for one in self._left if not found.is_settled(one)]
+        if self._left:
+            self._looks_at_all, self.ended_at = 0, now
+            return False
+        self.ended_at = now if not self._looks_at_all else self.ended_at
+        self._looks_at_all += 1
+        if self._looks_at_all < LOOKS:
+            self._left = [*self._asked]
+        return not self._left

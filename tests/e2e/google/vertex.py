@@ -54,7 +54,7 @@ class Call:
     prompt: str
     body: Any
     is_start: bool
-    #: The client's end of the connection that it came by.
+    #: The client's end of the connection that it came by; 0 where the client is gone.
     line: int
 
 
@@ -187,8 +187,8 @@ class FakeVertex:
         return _error(400, "; ".join(wrong)) if wrong else None
 
     def _note(self, request: web.Request, prompt: str, body: Any, *, is_start: bool) -> None:
-        assert request.transport is not None
-        line = request.transport.get_extra_info("peername")[1]
+        transport = request.transport
+        line = 0 if transport is None else transport.get_extra_info("peername")[1]
         with self._lock:
             self._calls.append(Call(prompt, body, is_start, line))
             self._lock.notify_all()
