@@ -11,7 +11,18 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, exists, func, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Table,
+    exists,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from db import events, replies, requests
 from db.events import EventType
@@ -161,17 +172,22 @@ def take_due(
     limit: int,
     lease: timedelta,
     due_by: datetime | None = None,
+    due_from: datetime | None = None,
     record: Record = ANSWER,
 ) -> list[UUID]:
     """Up to `limit` requests whose answers nobody has delivered, the longest due first.
 
     For the length of `lease` no other sweep gets them. Whoever had the right before has lost it.
-    Those that became due after `due_by` are left as they are.
+    Those that became due after `due_by`, or before `due_from`, are left as they are.
     """
     c = record.table.c
     due = (
         select(record.id.label("id"))
-        .where(c.delivery_due_at <= func.least(func.now(), due_by), *record.is_open)
+        .where(
+            c.delivery_due_at <= func.least(func.now(), due_by),
+            true() if due_from is None else c.delivery_due_at >= due_from,
+            *record.is_open,
+        )
         .order_by(c.delivery_due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -9,13 +9,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import psycopg2
 import structlog
 from psycopg2 import errors, extensions
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, Dialect, create_engine, event, text
 from sqlalchemy import exc as sa
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from db import slow_queries
 from db.errors import DatabaseError, DatabaseUnavailable, NotMigrated, PoolExhausted
@@ -30,6 +33,9 @@ STATEMENT_TIMEOUT: Final = timedelta(seconds=30)
 ANSWER_TIMEOUT: Final = timedelta(seconds=5)
 """A frozen server holds a client past every time-out that the server itself keeps."""
 RETRIES: Final = 3
+FRESH: Final = 1.0
+"""Seconds after its last use for which a connection is not asked whether it lives."""
+_USED_AT: Final = "used_at"
 
 #: What a statement meets where a migration has not been applied.
 _MISSING: Final = (
@@ -44,6 +50,14 @@ class _Connection(extensions.connection):
     """A libpq connection that knows how long it may wait for the server."""
 
     answer_timeout = ANSWER_TIMEOUT.total_seconds()
+
+    def set_isolation_level(self, level: int | str | None) -> None:
+        """Begin and end autocommit. There is no other level but the server's own here.
+
+        psycopg2 would tell the server about it both times.
+        """
+        self.rollback()
+        self.autocommit = level == extensions.ISOLATION_LEVEL_AUTOCOMMIT
 
 
 def wait(connection: Any) -> None:
@@ -85,7 +99,6 @@ class Database:
             pool_size=settings.database_max_connections,
             max_overflow=0,
             pool_timeout=POOL_WAIT.total_seconds(),
-            pool_pre_ping=True,
             hide_parameters=True,
             connect_args={
                 "connection_factory": Patient,
@@ -94,6 +107,8 @@ class Database:
                 f" -c idle_session_timeout={_ms(IDLE)} -c timezone=UTC",
             },
         )
+        event.listen(self._engine, "checkin", _note_use)
+        event.listen(self._engine, "checkout", partial(_check, self._engine.dialect))
         slow_queries.watch(self._engine)
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -179,6 +194,33 @@ def connect_at_startup(settings: DatabaseSettings) -> Database:
         else:
             return database
     raise AssertionError("unreachable")
+
+
+def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info[_USED_AT] = time.monotonic()
+
+
+def _check(
+    dialect: Dialect, connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object
+) -> None:
+    """Have a connection that may be dead give a sign of life; if it does not, another is made.
+
+    Of one that was in use a moment ago it is enough that the server has not spoken since: it does
+    when it ends a session. Asking each time costs as much as a short statement.
+    """
+    used_at = record.info.get(_USED_AT)
+    if used_at is None or (time.monotonic() - used_at < FRESH and not _has_spoken(connection)):
+        return
+    try:
+        dialect.do_ping(connection)
+    except psycopg2.Error as error:
+        raise sa.InvalidatePoolError from error
+
+
+def _has_spoken(connection: DBAPIConnection) -> bool:
+    poller = select.poll()
+    poller.register(connection.fileno(), select.POLLIN)
+    return bool(poller.poll(0))
 
 
 def _ms(duration: timedelta) -> int:

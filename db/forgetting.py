@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, delete, exists, func, null, select, text, update
 
 from db.removal import MESSAGES_LAST, Leaving
-from db.states import Status
+from db.states import ENDED
 from db.tables import late_results, video_events, video_requests
 
 c = video_requests.c
@@ -19,7 +19,7 @@ c = video_requests.c
 LEASE: Final = timedelta(minutes=1)
 """How long the one who takes forgotten requests up has, before the sweeper does."""
 
-HAS_ENDED: Final = c.status.in_([status for status in Status if status.has_ended])
+HAS_ENDED: Final = c.status.in_(ENDED)
 
 
 def ended(conn: Connection, user_id: str) -> list[UUID]:

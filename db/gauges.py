@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import array
 
 from db.requests import NOT_ENDED
 from db.states import Status
+from db.statistics import DAY
 from db.tables import request_remnants, video_requests
 
 QUANTILES: Final = (0.5, 0.95, 0.99)
@@ -22,8 +23,6 @@ LATE: Final = timedelta(seconds=10)
 """Sweeps come every second: a request that has been due for longer than this is overdue."""
 
 _HOUR: Final = text("interval '1 hour'")
-#: For Postgres: a timedelta would arrive as one day, which has 23 hours when the clocks change.
-_DAY: Final = text("interval '24 hours'")
 
 c = video_requests.c
 
@@ -139,7 +138,7 @@ def select_recent() -> Select[Any]:
             func.count(c.delivery_due_at).filter(c.delivered_at.is_(None)).label("undelivered"),
             func.sum(c.delivery_attempts).label("delivery_attempts"),
         )
-        .where(*_since(_DAY))
+        .where(*_since(DAY))
         .group_by(c.status)
         .execution_options(query="recent_gauges")
     )
@@ -150,7 +149,7 @@ def select_spent_on_remnants() -> Select[Any]:
     r = request_remnants.c
     return (
         select(func.coalesce(func.sum(r.cost_usd), 0))
-        .where(r.created_at >= func.now() - _DAY)
+        .where(r.created_at >= func.now() - DAY)
         .execution_options(query="remnants_gauge")
     )
 

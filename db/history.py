@@ -48,12 +48,6 @@ class Place:
 EVERYTHING: Final = Wanted()
 
 
-def known(conn: Connection, request_ids: Collection[UUID]) -> set[UUID]:
-    """Those of the ids that requests have, deleted ones too."""
-    found = select(c.id).where(c.id.in_(request_ids)).execution_options(query="known_requests")
-    return set(conn.execute(found).scalars())
-
-
 def by_id(conn: Connection, request_id: UUID) -> Request | None:
     """The request with this id, unless it was deleted."""
     found = (

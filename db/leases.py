@@ -1,7 +1,7 @@
 """Who may act on a request, and for how long: claims, leases and due times (DESIGN, 2 and 3).
 
 A function takes the caller's connection and returns records; the caller owns the transaction.
-Every time is the database's clock.
+Every time is the database's clock. What every request needs is built once, as its transitions are.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,6 +16,8 @@ from sqlalchemy import (
     Interval,
     Uuid,
     and_,
+    any_,
+    bindparam,
     case,
     false,
     func,
@@ -41,28 +43,31 @@ IN_LINE: Final[ColumnElement[datetime]] = literal_column("'infinity'::timestampt
 """When those are due who wait for their turn (:mod:`db.pacing`): nobody needs to look at them."""
 
 
+_CLAIM: Final = (
+    update(video_requests)
+    .where(
+        c.id == bindparam("request"),
+        guarded_status == Status.PENDING,
+        c.claim.is_(None),
+        c.deleted_at.is_(None),
+    )
+    .values(
+        claim=bindparam("claim_of"),
+        claimed_at=func.now(),
+        due_at=func.now() + bindparam("lease", type_=Interval),
+        attempts=c.attempts + 1,
+    )
+    .returning(video_requests)
+)
+
+
 def claim(conn: Connection, request_id: UUID, claim: UUID, *, lease: timedelta) -> Request | None:
     """Take the right to make the one paid call; None when it is not to be had (any more).
 
     After `lease` the sweeper looks for what became of the call.
     """
-    claimed = (
-        update(video_requests)
-        .where(
-            c.id == request_id,
-            guarded_status == Status.PENDING,
-            c.claim.is_(None),
-            c.deleted_at.is_(None),
-        )
-        .values(
-            claim=claim,
-            claimed_at=func.now(),
-            due_at=func.now() + lease,
-            attempts=c.attempts + 1,
-        )
-        .returning(video_requests)
-    )
-    found = conn.execute(claimed).mappings().one_or_none()
+    values = {"request": request_id, "claim_of": claim, "lease": lease}
+    found = conn.execute(_CLAIM, values).mappings().one_or_none()
     return None if found is None else as_request(found)
 
 
@@ -79,6 +84,24 @@ def release(conn: Connection, request_id: UUID, claim: UUID, *, due_in: timedelt
 _IS_FOLLOWED: Final = or_(c.started_at.is_not(None), c.claim.is_not(None))
 
 
+_TAKE_UP: Final = (
+    update(video_requests)
+    .where(
+        c.id == any_(bindparam("requests", type_=ARRAY(Uuid))),
+        guarded_status.in_(NOT_ENDED),
+        _IS_FOLLOWED,
+    )
+    .values(
+        due_at=func.now() + bindparam("lease", type_=Interval),
+        attempts=c.attempts + 1,
+    )
+    .returning(
+        video_requests,
+        (func.now() - func.coalesce(c.started_at, c.claimed_at)).label("age"),
+    )
+)
+
+
 def take_up(
     conn: Connection, request_ids: Collection[UUID], *, lease: timedelta
 ) -> list[tuple[Request, timedelta]]:
@@ -88,14 +111,8 @@ def take_up(
     the attempt is counted until :func:`park` or a transition tells of progress. Requests that
     wait for their start are not among them: nobody follows those.
     """
-    age = func.now() - func.coalesce(c.started_at, c.claimed_at)
-    taken = (
-        update(video_requests)
-        .where(c.id.in_(request_ids), guarded_status.in_(NOT_ENDED), _IS_FOLLOWED)
-        .values(due_at=func.now() + lease, attempts=c.attempts + 1)
-        .returning(video_requests, age.label("age"))
-    )
-    rows = conn.execute(taken).mappings()
+    values = {"requests": list(request_ids), "lease": lease}
+    rows = conn.execute(_TAKE_UP, values).mappings()
     return [(as_request(found), found["age"]) for found in rows]
 
 
@@ -123,17 +140,23 @@ def take_due(
     lease: timedelta,
     is_paced: bool = False,
     starts_due_by: datetime | None = None,
+    due_from: datetime | None = None,
 ) -> list[Due]:
     """Up to `limit` requests whose time has come, the longest due first.
 
     Nobody else gets them for the length of `lease`; rows that another sweep holds are passed. It
     counts as a rescue of what is followed where the last attempt came to nothing. Where starts
     are paced, those to be started stand in line from here on. Those to be started that became due
-    after `starts_due_by` are left as they are.
+    after `starts_due_by` are left as they are, and so is whatever was due before `due_from`.
     """
     due = (
         select(c.id)
-        .where(ONGOING, c.due_at <= func.now(), _is_not_sent(is_paced, starts_due_by))
+        .where(
+            ONGOING,
+            c.due_at <= func.now(),
+            _is_not_sent(is_paced, starts_due_by),
+            true() if due_from is None else c.due_at >= due_from,
+        )
         .order_by(c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -169,6 +192,11 @@ def _is_not_sent(is_paced: bool, starts_due_by: datetime | None) -> ColumnElemen
 
 #: What was deleted is to be ended, and waits for nothing.
 _WAITS: Final = and_(c.status == Status.PENDING, c.claim.is_(None), c.deleted_at.is_(None))
+
+
+def now(conn: Connection) -> datetime:
+    """The moment, by the clock that all times here are of."""
+    return conn.execute(select(func.now())).scalar_one()
 
 
 def leave_line(conn: Connection) -> None:

@@ -46,9 +46,10 @@ class Meanwhile:
 
     @classmethod
     def of(cls, request: Request, **known: Any) -> "Meanwhile":
-        """What goes on of a request that has a row."""
+        """What goes on of a request that has a row, and is `known` besides."""
         new = NewRequest(**{each.name: getattr(request, each.name) for each in fields(NewRequest)})
-        return cls(new, request.created_at, has_row=True, **known)
+        written = {each.name: getattr(request, each.name) for each in fields(cls) if each.name in c}
+        return cls(new, request.created_at, **{"has_row": True, **written, **known})
 
     def as_request(self) -> Request:
         """The row that this is going to be."""

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, case, delete, func, null, select, update
 
-from db import keeping, quotas, requests
+from db import keeping, quotas, requests, sent
 from db.forgetting import HAS_ENDED, LEASE
 from db.records import Event, LateResult, Request
 from db.standing import Budget, Period, Scope, UserQuota
@@ -113,10 +113,10 @@ def forget(conn: Connection, user_id: str, *, limit: int = 5000) -> Marked:
     """Empty up to `limit` requests of the user, so that nobody reads any of it from here on.
 
     Prompt, channel, error, source, video addresses, events and the token of the answer go at
-    once. What is open has then to be cancelled (:func:`cancel`); the rows, with the prefix of the
-    outputs, go when these are removed: see :mod:`workers.privacy`. What an administrator has set
-    for the user stays, or being forgotten would lift a ban. Wants a transaction; doing it again
-    does no harm.
+    once; of what is no row yet, all but its message in the queue. What is open has then to be
+    cancelled (:func:`cancel`); the rows, with the prefix of the outputs, go when these are removed:
+    see :mod:`workers.privacy`. What an administrator has set for the user stays, or being forgotten
+    would lift a ban. Wants a transaction; doing it again does no harm.
     """
     is_theirs = (c.user_id == user_id, c.forgotten_at.is_(None))
     theirs = select(c.id).where(*is_theirs).limit(limit).cte("theirs")
@@ -140,6 +140,7 @@ def forget(conn: Connection, user_id: str, *, limit: int = 5000) -> Marked:
         .execution_options(query="forget")
     )
     found = conn.execute(marked).all()
+    sent.forget_of(conn, user_id)
     ids = [row.id for row in found]
     for table in (video_events, reply_tokens):
         conn.execute(delete(table).where(table.c.request_id.in_(ids)))

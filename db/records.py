@@ -1,13 +1,16 @@
 """What the statements of this package take and return: frozen records, no behaviour to speak of."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from db.states import Status
+
+_AS_TEXT: Final = (UUID, Decimal)
+"""Types that JSON has no form for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,9 @@ class NewRequest:
 
     def as_row(self) -> dict[str, Any]:
         """The columns of ``video_requests`` that it fills, ready for JSON."""
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        values = ((column, getattr(self, column)) for column in self.__slots__)
         return {
-            column: str(value) if isinstance(value, UUID | Decimal) else value
-            for column, value in values.items()
+            column: str(value) if isinstance(value, _AS_TEXT) else value for column, value in values
         }
 
     @classmethod
@@ -182,6 +184,21 @@ class ReplyTo:
 
     application_id: str
     token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request that was handed to the queue, and what the one who asked was told then."""
+
+    new: NewRequest
+    reply_to: ReplyTo
+    told: str
+    #: The last time.
+    sent_at: datetime
+    #: Since the first time.
+    age: timedelta
+    #: That it still waits was told, too.
+    is_told_of: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.records import ReplyTo
-from db.tables import late_results, reply_tokens
+from db.tables import late_results, reply_tokens, sent_requests
 
 TOKEN_LIFE: Final = timedelta(minutes=15)
 NEVER: Final = timedelta(0)
@@ -22,18 +22,31 @@ c = reply_tokens.c
 
 
 def keep(conn: Connection, request_id: UUID, reply_to: ReplyTo) -> None:
-    """Keep the token of a request that is there. The first one stays."""
+    """Keep the token of a request that is there. The first one stays.
+
+    From here on its answer is edited by who works on it; the bot may be about to end an edit.
+    """
+    s = sent_requests.c
+    taken_over = (
+        delete(sent_requests)
+        .where(s.request_id == request_id)
+        .returning(s.telling_until)
+        .cte("taken_over")
+    )
     kept = insert(reply_tokens).values(
         request_id=request_id,
         application_id=reply_to.application_id,
         token=reply_to.token,
         expires_at=func.now() + TOKEN_LIFE,
+        telling_until=select(taken_over.c.telling_until).scalar_subquery(),
     )
     conn.execute(kept.on_conflict_do_nothing())
 
 
 def of(conn: Connection, request_ids: Collection[UUID]) -> dict[UUID, ReplyTo]:
     """The tokens of those of the requests whose answers can still be edited."""
+    if not request_ids:
+        return {}
     alive = select(c.request_id, c.application_id, c.token).where(
         c.request_id.in_(request_ids), c.expires_at > func.now()
     )

@@ -26,9 +26,12 @@ c = video_requests.c
 NOT_ENDED: Final = (Status.PENDING, Status.GENERATING)
 
 
+_GET: Final = select(video_requests).where(c.id == bindparam("request"))
+
+
 def get(conn: Connection, request_id: UUID) -> Request | None:
     """The request with this id."""
-    found = conn.execute(select(video_requests).where(c.id == request_id)).mappings().one_or_none()
+    found = conn.execute(_GET, {"request": request_id}).mappings().one_or_none()
     return None if found is None else as_request(found)
 
 

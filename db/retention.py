@@ -18,8 +18,6 @@ from db.tables import video_requests
 
 c = video_requests.c
 
-ENDED: Final = tuple(status for status in Status if status.has_ended)
-
 
 @dataclass(frozen=True, slots=True)
 class Old:

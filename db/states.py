@@ -28,6 +28,8 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
     Status.TIMEOUT: frozenset(),
 }
 
+ENDED: Final = tuple(status for status in Status if status.has_ended)
+
 
 def source_of(target: Status) -> Status | None:
     """The one state from which `target` is entered; None for the first state.

@@ -50,7 +50,7 @@ _PERCENTILES: Final = array([0.5, 0.95, 0.99])
 #: transaction, and in autocommit not at all.
 _ROOM: Final = select(func.set_config("work_mem", "64MB", True))  # noqa: FBT003
 #: For Postgres: a timedelta would arrive as one day, which has 23 hours when the clocks change.
-_WINDOW: Final = text("interval '24 hours'")
+DAY: Final = text("interval '24 hours'")
 
 
 def of_user(
@@ -166,7 +166,7 @@ def select_who_reached_limit(
     limit: int, since: datetime | None, until: datetime | None
 ) -> Select[Any]:
     """Users, totals and first times, from one reading of the range and the 24 hours before it."""
-    read_from = since and literal(since, DateTime(timezone=True)) - _WINDOW
+    read_from = since and literal(since, DateTime(timezone=True)) - DAY
     earlier = func.lag(c.created_at, limit - 1).over(
         partition_by=(c.user_id, c.counted), order_by=c.created_at
     )
@@ -174,7 +174,7 @@ def select_who_reached_limit(
         select(
             c.user_id,
             c.created_at,
-            and_(c.counted, earlier > c.created_at - _WINDOW).label("reaches_limit"),
+            and_(c.counted, earlier > c.created_at - DAY).label("reaches_limit"),
         )
         .where(*_range_of_all(read_from, until))
         .cte("asked")

@@ -71,74 +71,46 @@ video_requests = Table(
     CheckConstraint("resolution IN ('720p', '1080p')"),
     CheckConstraint("status IN ('pending', 'generating', 'completed', 'failed', 'timeout')"),
 )
-Index(
-    "idx_video_requests_user_created",
-    video_requests.c.user_id,
-    video_requests.c.created_at.desc(),
-)
-Index(
-    "idx_video_requests_status_created",
-    video_requests.c.status,
-    video_requests.c.created_at.desc(),
-)
-Index(
-    "idx_video_requests_guild_created",
-    video_requests.c.guild_id,
-    video_requests.c.created_at.desc(),
-)
-Index(
-    "idx_video_requests_due",
-    video_requests.c.due_at,
-    postgresql_where=video_requests.c.status.in_(["pending", "generating"]),
-)
+
+c = video_requests.c
+Index("idx_video_requests_user_created", c.user_id, c.created_at.desc())
+Index("idx_video_requests_status_created", c.status, c.created_at.desc())
+Index("idx_video_requests_guild_created", c.guild_id, c.created_at.desc())
+Index("idx_video_requests_due", c.due_at, postgresql_where=c.status.in_(["pending", "generating"]))
 Index(
     "idx_video_requests_waiting",
-    video_requests.c.fair_at,
-    postgresql_where=and_(video_requests.c.status == "pending", video_requests.c.claim.is_(None)),
+    c.fair_at,
+    postgresql_where=and_(c.status == "pending", c.claim.is_(None)),
 )
 Index(
     "idx_video_requests_user_list",
-    video_requests.c.user_id,
-    video_requests.c.created_at.desc(),
-    video_requests.c.id.desc(),
+    c.user_id,
+    c.created_at.desc(),
+    c.id.desc(),
     postgresql_include=["status", "archived_at"],
-    postgresql_where=video_requests.c.deleted_at.is_(None),
+    postgresql_where=c.deleted_at.is_(None),
 )
-Index(
-    "idx_video_requests_figures",
-    video_requests.c.status,
-    video_requests.c.duration_ms,
-    postgresql_include=["cost_usd"],
-)
-Index(
-    "idx_video_requests_forgotten",
-    video_requests.c.forgotten_at,
-    postgresql_where=video_requests.c.forgotten_at.is_not(None),
-)
+Index("idx_video_requests_figures", c.status, c.duration_ms, postgresql_include=["cost_usd"])
+Index("idx_video_requests_forgotten", c.forgotten_at, postgresql_where=c.forgotten_at.is_not(None))
 Index(
     "idx_video_requests_delivery_due",
-    video_requests.c.delivery_due_at,
-    postgresql_where=video_requests.c.delivery_due_at.is_not(None),
+    c.delivery_due_at,
+    postgresql_where=c.delivery_due_at.is_not(None),
 )
 Index(
     "idx_video_requests_experience",
-    video_requests.c.model,
-    video_requests.c.duration_seconds,
-    video_requests.c.completed_at.desc(),
+    c.model,
+    c.duration_seconds,
+    c.completed_at.desc(),
     postgresql_include=["duration_ms"],
-    postgresql_where=video_requests.c.status == "completed",
+    postgresql_where=c.status == "completed",
 )
 
 video_events = Table(
     "video_events",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column(
-        "request_id",
-        Uuid,
-        ForeignKey("video_requests.id", ondelete="CASCADE"),
-        nullable=False,
-    ),
+    Column("request_id", Uuid, ForeignKey("video_requests.id", ondelete="CASCADE"), nullable=False),
     Column("event_type", Text, nullable=False),
     Column("event_data", JSONB, nullable=False, server_default=text("'{}'")),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
@@ -164,6 +136,23 @@ reply_tokens = Table(
     prefixes=["UNLOGGED"],
 )
 Index("idx_reply_tokens_expires", reply_tokens.c.expires_at)
+
+sent_requests = Table(
+    "sent_requests",
+    metadata,
+    Column("request_id", Uuid, primary_key=True),
+    Column("request", JSONB, nullable=False),
+    Column("application_id", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("told", Text, nullable=False),
+    Column("sent_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("due_at", DateTime(timezone=True), nullable=False),
+    Column("telling_until", DateTime(timezone=True)),
+    Column("told_at", DateTime(timezone=True)),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    prefixes=["UNLOGGED"],
+)
+Index("idx_sent_requests_due", sent_requests.c.due_at)
 
 late_results = Table(
     "late_results",
@@ -261,11 +250,7 @@ budget_spending = Table(
     Column("period_start", DateTime(timezone=True), primary_key=True),
     Column("spent_usd", Numeric(12, 4), nullable=False),
 )
-Index(
-    "idx_budget_spending_period",
-    budget_spending.c.period,
-    budget_spending.c.period_start,
-)
+Index("idx_budget_spending_period", budget_spending.c.period, budget_spending.c.period_start)
 
 schema_migrations = Table(
     "schema_migrations",

@@ -19,6 +19,7 @@ import bot.settings
 import db.settings
 import workers.settings
 from bot.cli.commands import cli
+from bot.discord import watching
 from db import engine, slow_queries
 from db.settings import Settings
 from tests.test_documents import DOCUMENTS, ROOT, SETTINGS, doctree, table
@@ -309,6 +310,7 @@ def test_figures_are_those_of_the_code() -> None:
         (round(conf.worker_soft_shutdown_timeout), "waits at most {} s"),
         (conf.worker_prefetch_multiplier, "``worker_prefetch_multiplier`` {}"),
         (sweeper.BATCH, "up to {} requests"),
+        (watching.TELL_AFTER.seconds, "After {} s it was no row"),
         (retention.BATCH, "in batches of {}"),
         (round(retention.REST), "{} times as long as the batch took"),
         (round(retention.SLICE), "after {} s it hands over"),

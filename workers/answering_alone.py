@@ -9,10 +9,10 @@ from db.meanwhile import Meanwhile
 from db.records import Delivery, ReplyTo
 from db.validation import is_snowflake
 from workers import delivering
-from workers.alone import AT_ONCE, Known
 from workers.context import Context
 from workers.discord import DiscordError
 from workers.sending import Hopeless
+from workers.starting_alone import AT_ONCE
 from workers.storage import StorageUnavailable
 
 log = structlog.get_logger(__name__)
@@ -24,19 +24,18 @@ def is_wanted(known: Meanwhile) -> bool:
     return is_to_go and is_snowflake(known.new.channel_id)
 
 
-def answer(context: Context, known: Meanwhile, reply_to: ReplyTo | None) -> Known | None:
+def answer(
+    context: Context, known: Meanwhile, reply_to: ReplyTo | None
+) -> tuple[Meanwhile, timedelta] | None:
     """Deliver it; what is known then, and how long to pause. None if another delivers it.
 
     Where it is hopeless it is left to when Postgres is back, which then has it on record.
     """
     attempts = known.attempts + 1
     again = replace(known, attempts=attempts)
-    # A mark like that of the paid call, beside it.
-    prefix = f"{context.storage.prefix_for(known.new.id)}.answer/"
     try:
         claim = known.answer_claim
-        if claim is None or not context.storage.create_marker(prefix, claim):
-            log.info("answer_is_anothers")
+        if claim is None or not delivering.may_answer(context, known.new.id, claim):
             return None
     except StorageUnavailable as error:
         log.warning("marker_not_confirmed", reason=str(error))

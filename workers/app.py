@@ -5,10 +5,12 @@ whose worker dies whole comes back after the visibility timeout, which is also w
 task. Nobody waits for results, so there is no result backend; Redis is the broker and no more.
 """
 
+import warnings
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 from kombu import Queue
 
 from db.settings import read
@@ -29,6 +31,9 @@ HOUSEKEEPING: Final = "housekeeping"
 
 SENT_AT: Final = "video_sent_at"
 """The header that tells when a message was sent: links, retries and rescues each anew."""
+
+# Celery warns root of itself; whoever runs this as root, in a container say, knows.
+warnings.simplefilter("ignore", SecurityWarning)
 
 app = Celery("workers", include=["workers.tasks", "workers.delivery_tasks", "workers.process"])
 

@@ -11,7 +11,7 @@ from typing import Any
 from kombu import Connection
 
 from workers.app import app
-from workers.chain import BrokerUnavailable
+from workers.errors import BrokerUnavailable
 
 
 @dataclass(frozen=True, slots=True)

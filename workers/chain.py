@@ -1,8 +1,8 @@
 """The chain, written once: who follows whom, and what travels with a message.
 
 Arguments carry the id and nothing else, for Flower, events and logs show them. What must not be
-seen (the prompt, the token of an answer) travels in the message's headers, which links, retries
-and redelivery keep.
+seen (the prompt, the token of an answer) travels in the message's headers, which retries and
+redelivery keep, up to the link that makes the paid call: from then on the row has all of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 from db.records import NewRequest, ReplyTo, Request
 from db.validation import is_snowflake
 from workers.app import app
+from workers.errors import BrokerUnavailable
 
 __all__ = [
     "LINKS",
@@ -37,6 +38,9 @@ log = structlog.get_logger(__name__)
 
 LINKS: Final = ("create_request", "start_generation", "poll_operation", "finalize")
 
+#: Those that may have to go on without Postgres, by what their message carries.
+CARRYING: Final = ("create_request", "start_generation")
+
 HEADER: Final = "video_request"
 #: Not `reply_to`: Celery has one of its own, and keeps it from us.
 REPLY_HEADER: Final = "video_reply_to"
@@ -44,10 +48,6 @@ REFUSAL_HEADER: Final = "video_refusal"
 
 PATIENCE: Final = 2.0
 """Seconds that whoever asks for a video waits for each answer of Redis (DESIGN, 9)."""
-
-
-class BrokerUnavailable(Exception):
-    """Redis did not confirm that it has the message. The reason names no password."""
 
 
 def enqueue(new: NewRequest, *, reply_to: ReplyTo | None = None) -> None:
@@ -179,10 +179,25 @@ def _headers(new: NewRequest, reply_to: ReplyTo | None) -> dict[str, Any]:
     return headers
 
 
-def _links(names: Sequence[str], request_id: UUID, **options: Any) -> Signature[Any]:
+def _links(
+    names: Sequence[str],
+    request_id: UUID,
+    *,
+    headers: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Signature[Any]:
     arguments = [str(request_id)]
+    carrying = options if headers is None else options | {"headers": dict(headers)}
     return chain(
-        *(app.signature(name, args=arguments, immutable=True, options=options) for name in names)
+        *(
+            app.signature(
+                name,
+                args=arguments,
+                immutable=True,
+                options=carrying if name in CARRYING else options,
+            )
+            for name in names
+        )
     )
 
 

@@ -11,8 +11,8 @@ from db.errors import DatabaseError, DatabaseUnavailable
 from db.probe import Probe
 from db.settings import DatabaseSettings, SettingsError, read, read_part
 from workers import broker, discord, providers, remedies, retirement, storage
-from workers.chain import BrokerUnavailable
 from workers.discord import DiscordError, Rejected
+from workers.errors import BrokerUnavailable
 from workers.findings import Look, NotLookedAt, Well, Wrong
 from workers.providers import NotReady, Provider
 from workers.settings import BrokerSettings, DiscordSettings, WorkerSettings

@@ -6,8 +6,9 @@ to feel better: an attempt that fails is parked, and the sweeper brings it back.
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -16,12 +17,14 @@ import structlog
 
 from db import deliveries
 from db.deliveries import ANSWER, Record
+from db.meanwhile import Meanwhile
 from db.records import Delivery, NewRequest, ReplyTo, Request
-from workers import answers
+from workers import answers, memory
 from workers.answers import Video
 from workers.app import TASK_TIME_LIMIT
 from workers.context import Context
 from workers.discord import DiscordError, File, RateLimited, Unavailable
+from workers.insisting import or_unwritten
 from workers.progress import AT_MOST
 from workers.sending import Hopeless, Sending, nonce
 from workers.storage import StorageUnavailable, link_to
@@ -36,6 +39,8 @@ ATTACHABLE: Final = 9_961_472
 MOST_ATTEMPTS: Final = 36
 LONGEST_DELAY: Final = timedelta(hours=1)
 """Doubling from a second, then hourly: a day in all."""
+LEASES: Final = 2
+"""Leases for which whoever has answered without Postgres may take to write it down."""
 STORAGE_ATTEMPTS: Final = 4
 """Attempts for which a storage that does not answer is waited for."""
 
@@ -44,7 +49,8 @@ def deliver(context: Context, request_id: UUID, claim: UUID, *, record: Record =
     """Deliver the answer to a request, unless somebody else does, did, or nobody shall.
 
     With the record of a late video it is that one, in a message of its own. `claim` is the
-    caller's own, and the same when its message comes again.
+    caller's own, and the same when its message comes again. Raises Unwritten where Postgres goes
+    after that.
     """
     with context.database.begin() as conn:
         delivery = deliveries.claim(conn, request_id, claim, lease=LEASE, record=record)
@@ -54,16 +60,57 @@ def deliver(context: Context, request_id: UUID, claim: UUID, *, record: Record =
             deliveries.drop(conn, request_id, claim, record=record)
             log.info("delivery_dropped", request_id=str(request_id))
             return
+    if not record.is_late and not _is_ours(context, delivery):
+        return
+    if not record.is_late:
+        memory.keep(context, delivery.request, due_in=LEASE, reply_to=delivery.reply_to)
+    known = Meanwhile.of(delivery.request, attempts=delivery.attempts, answer_claim=request_id)
     sending = _sending(context, delivery, record)
     try:
         told = _send(context, delivery, sending, record)
     except DiscordError as error:
-        _record_failure(context, delivery, claim, error, sending.detours, record)
+        with _or_unwritten(known, record):
+            _record_failure(context, delivery, claim, error, sending.detours, record)
         return
-    with context.database.begin() as conn:
+    known = replace(known, delivered_at=datetime.now(UTC), delivery=told)
+    with _or_unwritten(known, record), context.database.begin() as conn:
         is_first = deliveries.delivered(conn, request_id, told, record=record)
+    memory.forget(request_id)
     if is_first:
         log.info("request_delivered", request_id=str(request_id), **told)
+
+
+def _or_unwritten(known: Meanwhile, record: Record) -> AbstractContextManager[None]:
+    """What comes late waits for Postgres."""
+    return nullcontext() if record.is_late else or_unwritten(known)
+
+
+def may_answer(context: Context, request_id: UUID, claim: UUID) -> bool:
+    """Whether `claim` is the one that answers; by a mark like that of the paid call, beside it.
+
+    All who deliver by Postgres' leave, of whom one is at it at a time, share the request's own id
+    as theirs. Raises StorageUnavailable.
+    """
+    prefix = f"{context.storage.prefix_for(request_id)}.answer/"
+    is_ours = context.storage.create_marker(prefix, claim)
+    if not is_ours:
+        log.info("answer_is_anothers", request_id=str(request_id))
+    return is_ours
+
+
+def _is_ours(context: Context, delivery: Delivery) -> bool:
+    """Whether nobody has answered without Postgres, as far as can be told.
+
+    Whoever has will write it down before the lease is over. If nobody does, it is answered again.
+    """
+    if context.settings.database_outage == "refuse":
+        return True
+    try:
+        is_ours = may_answer(context, delivery.request.id, delivery.request.id)
+    except StorageUnavailable as error:
+        log.warning("marker_not_confirmed", reason=str(error))
+        return True
+    return is_ours or delivery.attempts > LEASES
 
 
 def deliver_unrecorded(context: Context, delivery: Delivery) -> dict[str, Any]:

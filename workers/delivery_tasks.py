@@ -6,12 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from db.deliveries import LATE
-from db.errors import DatabaseError
+from db.errors import DatabaseError, DatabaseUnavailable
 from workers import chain, delivering, outage, turns
 from workers.app import app
 from workers.chain import BrokerUnavailable
 from workers.context import context
 from workers.discord import DiscordError
+from workers.insisting import Unwritten
 from workers.tasks import RequestTask
 
 
@@ -23,8 +24,14 @@ class DeliveryBroken(Exception):
 def deliver(self: RequestTask, request_id: str) -> None:
     """Deliver the answer to a request that has ended; never two at once."""
     with _secrets_kept():
-        # The same id when the message comes again because this process has died.
-        delivering.deliver(context(), UUID(request_id), UUID(self.request.id))
+        try:
+            # The same id when the message comes again because this process has died.
+            delivering.deliver(context(), UUID(request_id), UUID(self.request.id))
+        except Unwritten as error:
+            outage.take_over(context(), error.known, None, error)
+        except DatabaseUnavailable as error:
+            outage.take_over_seen(context(), error)
+            raise
 
 
 @app.task(bind=True, base=RequestTask, name="deliver_late")

@@ -1,7 +1,8 @@
-"""Writing what the end of a paid call means, which nobody else knows, though Postgres hiccups."""
+"""Writing what nobody else knows, though Postgres hiccups; and letting it go on if it is away."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 import structlog
@@ -22,7 +23,7 @@ class NotClaimed(DatabaseUnavailable):
 
 
 class Unwritten(DatabaseUnavailable):
-    """What the call's end means could not be written: `known` is all there is of it."""
+    """What was done could not be written: `known` is all there is of it."""
 
     def __init__(self, reason: str, known: Meanwhile) -> None:
         super().__init__(reason)
@@ -30,7 +31,7 @@ class Unwritten(DatabaseUnavailable):
 
 
 def insist(write: Callable[[], T], known: Meanwhile) -> T:
-    """Write it, on a later try if need be. Raises Unwritten.
+    """Write what the end of a paid call means, on a later try if need be. Raises Unwritten.
 
     A task that began anew would find its own claim and could tell nothing of the call.
     """
@@ -45,7 +46,14 @@ def insist(write: Callable[[], T], known: Meanwhile) -> T:
                 next_try_seconds=pause,
             )
             time.sleep(pause)
-    try:
+    with or_unwritten(known):
         return write()
+
+
+@contextmanager
+def or_unwritten(known: Meanwhile) -> Iterator[None]:
+    """Raise Unwritten where Postgres is away for what is written in the block."""
+    try:
+        yield
     except DatabaseUnavailable as error:
         raise Unwritten(str(error), known) from error

@@ -17,8 +17,8 @@ import structlog
 from db import late_results
 from db.records import Missing
 from workers import chain
-from workers.chain import BrokerUnavailable
 from workers.context import Context
+from workers.errors import BrokerUnavailable
 from workers.storage import StorageUnavailable
 
 log = structlog.get_logger(__name__)

@@ -3,13 +3,11 @@
 import logging
 import re
 import sys
-import warnings
 from collections.abc import Mapping, MutableMapping
 from datetime import datetime
 from typing import Any, Final
 
 import structlog
-from celery.exceptions import SecurityWarning
 
 from workers.settings import LogSettings
 
@@ -77,9 +75,10 @@ def configure(settings: LogSettings, *, level: str | None = None) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
+    # Facts about who logs, gathered for every line and shown in none: a quarter of a line's time.
+    logging._srcfile = None  # noqa: SLF001 -- the switch that Python's logging HOWTO names
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.captureWarnings(capture=True)
-    # Celery warns root of itself; whoever runs this as root, in a container say, knows.
-    warnings.simplefilter("ignore", SecurityWarning)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel((level or settings.log_level).upper())
@@ -93,7 +92,6 @@ def configure(settings: LogSettings, *, level: str | None = None) -> None:
         processors=[
             structlog.stdlib.filter_by_level,
             *shared,
-            structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),

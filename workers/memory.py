@@ -1,49 +1,105 @@
-"""What this process has parked of late, for when Postgres goes and cannot be asked about it (DG2).
+"""What this process has last seen of each request, for when Postgres cannot be asked (DG2).
 
-Whatever is due only later nobody else can have taken up when Postgres goes, and nobody can then.
+It is the sweeper's stand-in. What a process writes about a request it keeps, with the time at which
+the row is due. If Postgres is away then, nobody else can take the request up, and this process has
+it go on. If Postgres is there, whoever takes it up has it, and it is forgotten here soon after.
+
+What is kept may be out of date all the same, and another may have the request go on as well. That
+does no harm: the marks in the storage let one make the call and one answer, and what is written
+afterwards goes through the guards that everything goes through.
 """
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+from sqlalchemy import Connection
+
+from db import replies
 from db.records import ReplyTo, Request
+from workers.context import Context
+from workers.ends import End
+from workers.progress import is_waited_for
 
 MOST: Final = 20_000
 """Requests, of about a kilobyte each."""
+ON_ITS_WAY: Final = timedelta(seconds=10)
+"""How long a message may take, from a row's being due to the task that takes it up: no request is
+forgotten sooner, and none that a message was sent for goes on alone before."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
-    """A request as it was when it was parked, and where its answer goes."""
+class Seen:
+    """A request as it was, where its answer goes, and its end where that is not in the row."""
 
     request: Request
     reply_to: ReplyTo | None
-    #: By this process's own clock, and never later than the row says.
-    due_at: float = field(repr=False)
+    end: End | None
+    #: By this process's own clock.
+    due_at: float
 
 
-_parked: dict[UUID, Parked] = {}
+_seen: dict[UUID, Seen] = {}
 
 
-def keep(request: Request, reply_to: ReplyTo | None, *, due_in: timedelta, since: float) -> None:
-    """Remember a request that is due so long after `since`, a moment before it was parked."""
-    if len(_parked) < MOST:
-        _parked[request.id] = Parked(request, reply_to, since + due_in.total_seconds())
+def keep(
+    context: Context,
+    request: Request,
+    *,
+    due_in: timedelta,
+    reply_to: ReplyTo | None = None,
+    end: End | None = None,
+) -> None:
+    """Remember a request that is due so long from now, if it is to go on without Postgres at all.
+
+    Where its answer goes stays known when it is kept again.
+    """
+    if context.settings.database_outage == "refuse" or request.deleted_at is not None:
+        # What was deleted nobody waits for.
+        return
+    before = _seen.get(request.id)
+    if before is None and len(_seen) >= MOST:
+        return
+    known = reply_to or (before.reply_to if before else None)
+    _seen[request.id] = Seen(request, known, end, time.monotonic() + due_in.total_seconds())
+
+
+def keep_sent(context: Context, request: Request) -> None:
+    """Remember a request for which a message was sent."""
+    keep(context, request, due_in=min(ON_ITS_WAY, context.settings.rescue_after))
+
+
+def forget(request_id: UUID) -> Seen | None:
+    """What was kept: somebody else has the request from here on, or nobody needs to."""
+    return _seen.pop(request_id, None)
+
+
+def answers_of(
+    context: Context, conn: Connection, requests: Collection[Request]
+) -> Mapping[UUID, ReplyTo]:
+    """Where the answers to these requests go that is not known here yet."""
+    if context.settings.database_outage == "refuse":
+        return {}
+    asked = [each.id for each in requests if is_waited_for(each) and each.id not in _seen]
+    return replies.of(conn, asked) if asked else {}
 
 
 def prune() -> None:
-    """Forget those whose time has come: whoever takes them up has them."""
+    """Forget those that were due a while ago. Postgres is there, so they were taken up."""
+    before = time.monotonic() - ON_ITS_WAY.total_seconds()
+    for request_id in [key for key, each in _seen.items() if each.due_at < before]:
+        del _seen[request_id]
+
+
+def take(*, most: int) -> list[Seen]:
+    """Those that are due, the longest first; they are forgotten here."""
     now = time.monotonic()
-    for request_id in [each.request.id for each in _parked.values() if each.due_at <= now]:
-        del _parked[request_id]
-
-
-def take() -> list[Parked]:
-    """All whose time has not come; they are forgotten here."""
-    prune()
-    found = [*_parked.values()]
-    _parked.clear()
-    return found
+    due = sorted(
+        (each for each in _seen.values() if each.due_at <= now), key=lambda each: each.due_at
+    )[:most]
+    for each in due:
+        del _seen[each.request.id]
+    return due

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
+from uuid import UUID, uuid4
 
 import structlog
 from pydantic import TypeAdapter
@@ -19,9 +20,9 @@ from db.errors import DatabaseUnavailable, PoolExhausted
 from db.meanwhile import Meanwhile
 from db.records import NewRequest, ReplyTo, Request
 from db.states import Status
-from workers import answering_alone, chain, following_alone, memory, starting_alone
+from workers import answering_alone, chain, ends, following_alone, memory, starting_alone
+from workers.attempts import backoff
 from workers.context import Context
-from workers.starting import backoff
 
 log = structlog.get_logger(__name__)
 
@@ -32,20 +33,31 @@ LEFT_ALONE: Final = 2.0
 """Seconds for which a Postgres that did not answer is not asked again, or thrice as long as that
 took: one that stands still would take up all the time there is."""
 
+AT_ONCE: Final = 1000
+"""Requests that one task takes over: it has to end in time."""
+
 _KNOWN: Final = TypeAdapter(Meanwhile)
 _left_alone_until = [0.0]
+
+
+def is_one(context: Context, error: DatabaseUnavailable) -> bool:
+    """Whether requests are to go on without Postgres.
+
+    Not where an operator has them wait; nor where Postgres is there, and only this process has no
+    connection free.
+    """
+    return context.settings.database_outage == "proceed" and not isinstance(error, PoolExhausted)
 
 
 def take_over(
     context: Context, known: Meanwhile, reply_to: ReplyTo | None, error: DatabaseUnavailable
 ) -> None:
-    """Have a request go on without Postgres. Raises the error where that is not wanted.
-
-    Nor is it where Postgres is there, and only this process has no connection free.
-    """
-    if context.settings.database_outage == "refuse" or isinstance(error, PoolExhausted):
+    """Have a request go on without Postgres. Raises the error where that is not wanted."""
+    if not is_one(context, error):
         raise error
     new = known.new
+    if seen := memory.forget(new.id):
+        reply_to = reply_to or seen.reply_to
     log.error(
         "request_goes_on_unwritten",
         request_id=str(new.id),
@@ -65,20 +77,19 @@ def take_over(
     _send(context, known, reply_to, timedelta(seconds=pause))
 
 
-def take_over_parked(context: Context, error: DatabaseUnavailable) -> None:
-    """Have those go on without Postgres that this process has parked, and nobody can take up."""
-    for each in memory.take():
-        request = each.request
-        known = Meanwhile.of(
-            request,
-            status=request.status,
-            claim=request.claim,
-            claimed_at=request.claimed_at,
-            started_at=request.started_at,
-            operation_name=request.operation_name,
-            gcs_prefix=request.gcs_prefix,
-        )
-        take_over(context, known, each.reply_to, error)
+def take_over_seen(context: Context, error: DatabaseUnavailable) -> set[UUID]:
+    """Have those go on without Postgres that this process has seen last; which ones.
+
+    That is those that are due now, which nobody can take up. None, where that is not wanted.
+    """
+    if not is_one(context, error):
+        return set()
+    taken = memory.take(most=AT_ONCE)
+    for each in taken:
+        # If it has ended, whoever else answers has a claim of his own.
+        known = Meanwhile.of(each.request, answer_claim=uuid4())
+        take_over(context, ends.seen(known, each.end) if each.end else known, each.reply_to, error)
+    return {each.request.id for each in taken}
 
 
 def carry_on(context: Context, known: Meanwhile, reply_to: ReplyTo | None) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from db import removal, retention
 from db.engine import Database
 from db.history import Place
-from db.states import Status
+from db.states import ENDED, Status
 from workers.removal import remove_outputs
 from workers.storage import Storage
 
@@ -46,7 +46,7 @@ class Run:
     #: Whose outputs could not be removed.
     kept: int = 0
     #: The state whose requests it is at; None when it has been at all of them.
-    status: Status | None = retention.ENDED[0]
+    status: Status | None = ENDED[0]
     #: Where in that state.
     place: Place | None = None
 
@@ -135,7 +135,7 @@ def _batch(conn: Connection, storage: Storage, run: Run) -> Run:
     done = replace(run, deleted=run.deleted + deleted, kept=run.kept + len(found) - len(gone))
     if len(found) == BATCH:
         return replace(done, place=Place(found[-1].created_at, found[-1].id))
-    left = retention.ENDED[retention.ENDED.index(run.status) + 1 :]
+    left = ENDED[ENDED.index(run.status) + 1 :]
     return replace(done, status=left[0] if left else None, place=None)
 
 

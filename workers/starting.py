@@ -7,10 +7,11 @@ between, it is unknown whether the call was made; nobody makes it again, and
 """
 
 import time
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
-from random import uniform
-from typing import Final
+from math import inf
 from uuid import UUID, uuid4
 
 import structlog
@@ -21,19 +22,13 @@ from db.events import EventType
 from db.meanwhile import Meanwhile
 from db.records import Request
 from db.states import Status
-from workers import chain, progress, turns
+from workers import announcing, calling, ends, memory, progress, turns
+from workers.calling import Accepted, PutOff, Unknown
 from workers.context import Context
+from workers.ends import End
 from workers.insisting import NotClaimed, insist
-from workers.providers import NotTaken, Refused
-from workers.storage import StorageUnavailable
 
 log = structlog.get_logger(__name__)
-
-LONGEST_BACKOFF: Final = timedelta(seconds=60)
-MAX_ATTEMPTS: Final = 15
-"""Attempts to start in a row, with the backoff about ten minutes of a provider too busy."""
-
-TOO_BUSY: Final = "The video service was too busy for too long. Please try again later."
 
 
 class Step(Enum):
@@ -58,76 +53,35 @@ def start(context: Context, request_id: UUID) -> Step:
         raise NotClaimed(str(error)) from error
     if request is None:
         return _not_claimed(context, request_id)
-    if request.attempts > MAX_ATTEMPTS:
-        return _refuse(
-            context,
-            request,
-            claim,
-            code="busy",
-            message=TOO_BUSY,
-        )
+    _remember(context, request, due_in=context.provider.call_time + context.settings.rescue_after)
     prefix = context.storage.prefix_for(request_id)
-    try:
-        if not create_marker(context, prefix, claim):
-            log.warning("start_outcome_unknown", request_id=str(request_id), reason="marker exists")
+    until = call_until if turns.are_paced(context) else inf
+    match calling.call(context, request, claim, prefix, until=until):
+        case Accepted(operation_name):
+            step = _accepted(context, request, claim, prefix, operation_name)
+        case PutOff(delay):
+            step = _park(context, request, claim, delay)
+        case Unknown():
             return Step.STOPPED
-    except StorageUnavailable as error:
-        # A marker that was left all the same stays: it may be another's, who did make the call.
-        return _park(context, request, claim, reason=str(error))
-    if turns.are_paced(context) and time.monotonic() > call_until:
-        return _not_taken(context, request, claim, prefix, reason="its turn was over")
-    return _call(context, request, claim, prefix)
-
-
-def create_marker(context: Context, prefix: str, claim: UUID) -> bool:
-    """Whether the marker is ours. An error may hide that it was made, so it is asked for again."""
-    try:
-        return context.storage.create_marker(prefix, claim)
-    except StorageUnavailable as error:
-        log.warning("marker_not_confirmed", reason=str(error))
-        return context.storage.create_marker(prefix, claim)
-
-
-def _call(context: Context, request: Request, claim: UUID, prefix: str) -> Step:
-    """Make the paid call, and do what its end means."""
-    try:
-        operation_name = context.provider.start(request, prefix)
-    except Refused as error:
-        log.warning("start_refused", request_id=str(request.id), code=error.code, reason=str(error))
-        turns.over(context, request.id)
-        return _refuse(context, request, claim, code=error.code, message=error.message)
-    except NotTaken as error:
-        turns.over(context, request.id)
-        return _not_taken(context, request, claim, prefix, reason=str(error))
-    except Exception as error:  # noqa: BLE001 -- whatever it is, the call may have been taken
-        log.error(
-            "start_outcome_unknown",
-            request_id=str(request.id),
-            reason=f"{type(error).__name__}: {error}",
-        )
-        return Step.STOPPED
-    step = _accepted(context, request, claim, prefix, operation_name)
-    turns.over(context, request.id)
+        case End() as end:
+            step = _end(context, request, claim, end)
+    turns.over(context, request_id)
     return step
 
 
 def _accepted(
     context: Context, request: Request, claim: UUID, prefix: str, operation_name: str
 ) -> Step:
+    # Whatever becomes of the write, an operator can find the operation.
     known = Meanwhile.of(
         request,
         status=Status.GENERATING,
-        claim=claim,
-        claimed_at=request.claimed_at,
         started_at=datetime.now(UTC),
         operation_name=operation_name,
         gcs_prefix=prefix,
+        attempts=0,
     )
-    # Whatever becomes of the write, an operator can find the operation.
-    return insist(
-        lambda: _record(context, request, claim, prefix, operation_name),
-        known,
-    )
+    return insist(lambda: _record(context, request, claim, prefix, operation_name), known)
 
 
 def _record(
@@ -150,70 +104,49 @@ def _record(
             late = {"operation_name": operation_name}
             events.record(conn, request.id, EventType.ACCEPTED_LATE, late)
     if not is_ours:
+        memory.forget(request.id)
         log.warning("start_accepted_late", request_id=str(request.id))
-    return Step.DONE if is_ours else Step.STOPPED
-
-
-def _not_taken(
-    context: Context, request: Request, claim: UUID, prefix: str, *, reason: str
-) -> Step:
-    """Clear the marker, then the claim, and wait: in this order, a death between them is safe."""
-    try:
-        context.storage.remove_marker(prefix)
-    except StorageUnavailable as error:
-        log.error("marker_not_removed", request_id=str(request.id), reason=str(error))
         return Step.STOPPED
-    return _park(context, request, claim, reason=reason)
+    # The next link is on its way, and may find that it is too early to ask.
+    due_in = min(context.provider.first_poll_after, context.settings.rescue_after)
+    memory.keep(context, moved, due_in=due_in)
+    return Step.DONE
 
 
-def _park(context: Context, request: Request, claim: UUID, *, reason: str) -> Step:
+def _park(context: Context, request: Request, claim: UUID, delay: timedelta) -> Step:
     """Give the claim back and wait: no call was made."""
-    delay = backoff(request.attempts)
-    log.warning(
-        "start_not_taken",
-        request_id=str(request.id),
-        reason=reason,
-        next_try_seconds=round(delay.total_seconds(), 1),
-    )
     # By whom nobody can follow, as long as the claim is ours.
     progress.tell(context, [(request, timedelta(0))])
 
     def write() -> Step:
         with context.database.autocommit() as conn:
             leases.release(conn, request.id, claim, due_in=delay)
+        memory.keep(context, replace(request, claim=None, claimed_at=None), due_in=delay)
         return Step.STOPPED
 
-    known = Meanwhile.of(request, attempts=request.attempts, unused_claim=claim)
+    known = Meanwhile.of(request, claim=None, claimed_at=None, unused_claim=claim)
     return insist(write, known)
 
 
-def _refuse(context: Context, request: Request, claim: UUID, *, code: str, message: str) -> Step:
+def _end(context: Context, request: Request, claim: UUID, end: End) -> Step:
+    """It ends before it was started."""
+
     def write() -> Step:
         with context.database.begin() as conn:
             ended = requests.refuse(
                 conn,
                 request.id,
-                code=code,
-                message=message,
+                code=end.code or "",
+                message=end.message or "",
                 claim=claim,
-                is_counted=context.settings.failed_requests_count,
+                is_counted=end.is_counted,
             )
-        chain.announce(ended)
+        announcing.announce(context, ended)
         return Step.STOPPED
 
-    now = datetime.now(UTC)
-    known = Meanwhile.of(
-        request,
-        status=Status.FAILED,
-        started_at=now,
-        completed_at=now,
-        error_code=code,
-        error_message=message,
-        billed=False,
-        counted=context.settings.failed_requests_count,
-        answer_claim=uuid4(),
-    )
-    return insist(write, known)
+    # No call was made with the claim.
+    unclaimed = Meanwhile.of(request, claim=None, claimed_at=None)
+    return insist(write, ends.seen(unclaimed, end))
 
 
 def _not_claimed(context: Context, request_id: UUID) -> Step:
@@ -223,11 +156,15 @@ def _not_claimed(context: Context, request_id: UUID) -> Step:
         if request is None:
             raise RequestNotFound(request_id)
         left = keeping.cancel(conn, request, is_counted=context.settings.failed_requests_count)
+    if left.status is Status.PENDING and left.claim is None:
+        _remember(context, left, due_in=context.settings.rescue_after)
     turns.wait(context, left)
     return Step.DONE if request.status is Status.GENERATING else Step.STOPPED
 
 
-def backoff(attempts: int) -> timedelta:
-    """Exponential, from 1 s to a minute, with half of it left to chance."""
-    ceiling = min(2.0 ** min(attempts, 10), LONGEST_BACKOFF.total_seconds())
-    return timedelta(seconds=uniform(ceiling / 2, ceiling))  # noqa: S311 -- no secret
+def _remember(context: Context, request: Request, *, due_in: timedelta) -> None:
+    reply_to = None
+    # Nothing depends on it while Postgres is there.
+    with suppress(DatabaseUnavailable), context.database.autocommit() as conn:
+        reply_to = memory.answers_of(context, conn, [request]).get(request.id)
+    memory.keep(context, request, due_in=due_in, reply_to=reply_to)

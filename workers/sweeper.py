@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Final
 from uuid import UUID
 
-from db import deliveries, forgetting, late_results, leases, removal, replies
+from db import deliveries, forgetting, late_results, leases, removal, replies, sent
 from db.errors import DatabaseUnavailable
 from db.records import Due
 from db.states import Status
@@ -33,32 +33,41 @@ PATIENCE: Final = 5.0
 
 
 _was_away = [False]
-_waits_until = [0.0]
+_outage: list[tuple[datetime, float]] = []
+"""The end of the last one: by Postgres' clock, and by this process's until when it matters."""
 
 
 def sweep(context: Context) -> None:
     """Send everything that is due on its way. Raises DatabaseUnavailable.
 
-    After that it waits until Postgres has been back for a minute (twice RESCUE_AFTER_SECONDS):
-    what happened meanwhile is to be written before anybody looks for it.
+    But not, for a minute (twice RESCUE_AFTER_SECONDS) after an outage, what became due in it: that
+    may have gone on without Postgres, and is to be written before anybody looks for it.
     """
     try:
         if _was_away[0]:
-            with context.database.autocommit():
-                _was_away[0] = False
-                _waits_until[0] = time.monotonic() + 2 * context.settings.rescue_after_seconds
-        if time.monotonic() >= _waits_until[0]:
-            _sweep(context)
+            with context.database.autocommit() as conn:
+                _outage[:] = [(leases.now(conn), time.monotonic())]
+            _was_away[0] = False
+        _sweep(context)
     except DatabaseUnavailable:
         _was_away[0] = context.settings.database_outage == "proceed"
         raise
 
 
+def _due_from(context: Context) -> datetime | None:
+    """Since when is due what is taken up; None: since whenever."""
+    lasts = 2 * context.settings.rescue_after_seconds
+    if _outage and time.monotonic() > _outage[0][1] + lasts:
+        _outage.clear()
+    return _outage[0][0] if _outage else None
+
+
 def _sweep(context: Context) -> None:
     taken_up_to = queues.taken_up_to(patience=PATIENCE)
-    _sweep_requests(context, taken_up_to[STARTING])
+    due_from = _due_from(context)
+    _sweep_requests(context, taken_up_to[STARTING], due_from)
     _give_turns(context)
-    _sweep_deliveries(context, taken_up_to[DELIVERING])
+    _sweep_deliveries(context, taken_up_to[DELIVERING], due_from)
     _sweep_late(context, taken_up_to[DELIVERING])
     _tidy(context)
 
@@ -73,12 +82,15 @@ def _give_turns(context: Context) -> None:
             leases.leave_line(conn)
 
 
-def _sweep_deliveries(context: Context, taken_up_to: datetime) -> None:
+def _sweep_deliveries(context: Context, taken_up_to: datetime, due_from: datetime | None) -> None:
     """Answers that nobody has delivered; and tokens that nobody can deliver with any more."""
     lease = context.settings.rescue_after
     with context.database.autocommit() as conn:
-        due = deliveries.take_due(conn, limit=AT_ONCE, lease=lease, due_by=taken_up_to)
+        due = deliveries.take_due(
+            conn, limit=AT_ONCE, lease=lease, due_by=taken_up_to, due_from=due_from
+        )
         replies.forget_expired(conn)
+        sent.forget_expired(conn)
     for request_id in due:
         chain.deliver(request_id)
 
@@ -98,7 +110,7 @@ def _sweep_late(context: Context, taken_up_to: datetime) -> None:
         chain.deliver_late(request_id)
 
 
-def _sweep_requests(context: Context, taken_up_to: datetime) -> None:
+def _sweep_requests(context: Context, taken_up_to: datetime, due_from: datetime | None) -> None:
     lease = context.settings.rescue_after
     starts = 0
     while True:
@@ -111,6 +123,7 @@ def _sweep_requests(context: Context, taken_up_to: datetime) -> None:
                 lease=lease,
                 is_paced=turns.are_paced(context),
                 starts_due_by=taken_up_to if starts < AT_ONCE else queues.NOTHING,
+                due_from=due_from,
             )
         for row in due:
             if _is_to_be_started(row) and not row.is_in_line:

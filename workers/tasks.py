@@ -4,8 +4,11 @@ A link that has to stop raises Ignore, which ends the chain without calling it a
 Postgres is away a task is retried; its chain and its headers stay with it.
 """
 
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -21,6 +24,7 @@ from workers import (
     chain,
     following,
     late,
+    memory,
     outage,
     privacy,
     retention,
@@ -29,12 +33,15 @@ from workers import (
     words,
 )
 from workers.app import app
-from workers.chain import BrokerUnavailable
 from workers.context import context
+from workers.errors import BrokerUnavailable
 from workers.insisting import NotClaimed, Unwritten
 from workers.starting import Step
 
 log = structlog.get_logger(__name__)
+
+HICCUP: Final = 3
+"""Tries again, within some seconds, before a task of following is left to those who go on alone."""
 
 
 class RequestTask(Task[Any, Any]):
@@ -104,25 +111,48 @@ def start_generation(self: RequestTask, request_id: str) -> None:
     _go_on_if(step)
 
 
-@app.task(base=RequestTask, name="poll_operation")
-def poll_operation(request_id: str) -> None:
+@app.task(bind=True, base=RequestTask, name="poll_operation")
+def poll_operation(self: RequestTask, request_id: str) -> None:
     """Ask once; the chain goes on only if the video is there already."""
-    if not following.follow(context(), [UUID(request_id)]):
+    with _going_on(self, {request_id}):
+        ready = following.follow(context(), [UUID(request_id)])
+    if not ready:
         raise Ignore
 
 
-@app.task(base=RequestTask, name="finalize")
-def finalize(request_id: str) -> None:
+@app.task(bind=True, base=RequestTask, name="finalize")
+def finalize(self: RequestTask, request_id: str) -> None:
     """``generating → completed``."""
-    _go_on_if(following.finalize(context(), UUID(request_id)))
+    with _going_on(self, {request_id}):
+        step = following.finalize(context(), UUID(request_id))
+    _go_on_if(step)
 
 
-@app.task(base=RequestTask, name="poll_operations")
-def poll_operations(request_ids: list[str]) -> None:
+@app.task(bind=True, base=RequestTask, name="poll_operations")
+def poll_operations(self: RequestTask, request_ids: list[str]) -> None:
     """Ask once about many, and send those whose videos are there on to the last link."""
     expires_at = datetime.now(UTC) + context().settings.rescue_after
-    for request_id in following.follow(context(), [UUID(text) for text in request_ids]):
+    with _going_on(self, {*request_ids}):
+        ready = following.follow(context(), [UUID(text) for text in request_ids])
+    for request_id in ready:
         chain.resume(request_id, at="finalize", expires_at=expires_at)
+
+
+@contextmanager
+def _going_on(task: RequestTask, request_ids: AbstractSet[str]) -> Iterator[None]:
+    """Where Postgres goes, have the requests go on without it that this process has seen last.
+
+    If these are among them, nothing is left to do. Nor is it for long: those who have seen them
+    have them go on, and when Postgres is back they are due.
+    """
+    try:
+        yield
+    except DatabaseUnavailable as error:
+        taken = {str(each) for each in outage.take_over_seen(context(), error)}
+        is_outage = outage.is_one(context(), error) and task.request.retries >= HICCUP
+        if request_ids <= taken or is_outage:
+            raise Ignore from None
+        raise
 
 
 @app.task(base=RequestTask, name="look_for_late")
@@ -136,9 +166,10 @@ def sweep() -> None:
     """Bring back what is due. The next sweep comes in a second, so this one is never retried."""
     try:
         sweeper.sweep(context())
+        memory.prune()
     except DatabaseUnavailable as error:
         log.warning("sweep_failed", reason=str(error))
-        outage.take_over_parked(context(), error)
+        outage.take_over_seen(context(), error)
     except BrokerUnavailable as error:
         log.warning("sweep_failed", reason=str(error))
 

@@ -54,7 +54,7 @@ def _status_of(error: Exception) -> int | None:
     from db.migrate import MigrationError
     from db.settings import SettingsError
     from db.validation import InvalidRequest
-    from workers.chain import BrokerUnavailable
+    from workers.errors import BrokerUnavailable
 
     if isinstance(error, SettingsError | InvalidRequest):
         return BAD_INPUT

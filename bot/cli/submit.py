@@ -101,7 +101,8 @@ def send(new: "NewRequest", wait: float) -> None:
     from db.engine import connect_at_startup
     from db.settings import DatabaseSettings, read, require
     from workers import providers
-    from workers.chain import BrokerUnavailable, enqueue
+    from workers.chain import enqueue
+    from workers.errors import BrokerUnavailable
     from workers.logs import configure
     from workers.settings import LogSettings, WorkerSettings
 

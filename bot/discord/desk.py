@@ -4,11 +4,13 @@ Whatever blocks goes to threads (:mod:`bot.discord.lanes`), after the first answ
 """
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import structlog
 from sqlalchemy import Connection
@@ -17,19 +19,17 @@ from bot.blocking import blocked_word
 from bot.discord.ceiling import Ceiling
 from bot.discord.lanes import Lane, NeverBegun, Unfinished
 from bot.settings import BotSettings
-from db import limits
+from db import limits, sent
 from db.engine import Database
 from db.errors import DatabaseError, DatabaseUnavailable, RequestNotFound
 from db.records import NewRequest
 from db.settings import DatabaseSettings
 from db.standing import Standing
 from workers import chain, privacy, providers, storage
-from workers.chain import BrokerUnavailable, ReplyTo
+from workers.chain import ReplyTo
+from workers.errors import BrokerUnavailable
 from workers.privacy import Forgotten
 from workers.settings import DiscordSettings, WorkerSettings
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 log = structlog.get_logger(__name__)
 
@@ -64,15 +64,14 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """A request on its way that may not have arrived, and what the one who asked was told."""
+class Asking:
+    """A request on its way, and what the one who asked is told before anybody takes it up."""
 
     new: NewRequest
     reply_to: ReplyTo
     told: str
     #: By the monotonic clock.
     asked_at: float
-    sent_at: datetime
 
 
 class Desk:
@@ -82,7 +81,7 @@ class Desk:
         self.settings = settings
         self.provider = providers.load(settings.worker)
         self.storage = storage.load(settings.worker)
-        self.sent: dict[UUID, Sent] = {}
+        self.unkept: deque[Asking] = deque()
         self.ceiling = Ceiling(settings.worker.daily_limit)
         self._database = Database(settings.database, answer_timeout=ANSWER_TIMEOUT)
         self._patient = Database(settings.database, answer_timeout=REPORT_TIMEOUT)
@@ -166,6 +165,27 @@ class Desk:
                 daily_limit=worker.daily_limit,
                 monthly_quota=worker.monthly_quota,
             )
+        )
+
+    async def look_after(self, one: Asking, *, is_kept: bool) -> None:
+        """Have it seen to, should the queue lose it, or this process end.
+
+        Unless it `is_kept` in Postgres, or can be, this process alone knows of it for now.
+        """
+        if is_kept:
+            try:
+                await self.keep(one, look_in=self.settings.worker.rescue_after)
+            except Unavailable as error:
+                log.warning("request_not_kept", request_id=str(one.new.id), reason=str(error))
+            else:
+                return
+        self.unkept.append(one)
+
+    async def keep(self, one: Asking, *, look_in: timedelta) -> None:
+        """Keep it in Postgres as long as it is no row. Raises Unavailable."""
+        ago = timedelta(seconds=time.monotonic() - one.asked_at)
+        await self.ask(
+            lambda conn: sent.keep(conn, one.new, one.reply_to, one.told, look_in=look_in, ago=ago)
         )
 
     async def publish(self, new: NewRequest, reply_to: ReplyTo) -> None:

@@ -14,6 +14,10 @@ NOT_TAKEN_ON: Final = (
     "I could not hand your video over to be made, so it was not taken on, and nothing was counted. "
     "Please try again in a few minutes. (Should it have got through all the same, it appears here.)"
 )
+WAITS: Final = (
+    "⏳ Your video still waits to be taken on. So far nothing is counted and nothing is spent. "
+    "It is made as soon as that works; if nothing has come of it in 15 minutes, please ask again."
+)
 QUEUED_BLINDLY: Final = (
     "Your video goes into the queue. I cannot look at your limits right now; "
     "it counts for them all the same."

@@ -1,7 +1,6 @@
 """From what a person typed to a request on its way: checked, counted, told, sent (RT1, DC1)."""
 
 import time
-from datetime import UTC, datetime
 from typing import Final, cast
 from uuid import UUID, uuid5
 
@@ -10,7 +9,7 @@ import structlog
 from bot import words
 from bot.discord import sentences
 from bot.discord.answering import FAILURES, tell
-from bot.discord.desk import Declined, Desk, Sent, Unavailable
+from bot.discord.desk import Asking, Declined, Desk, Unavailable
 from bot.discord.library import Asked, nextcord
 from db.records import NewRequest
 from db.validation import InvalidRequest, validate
@@ -78,18 +77,17 @@ async def take_on(desk: Desk, asked: Asked, new: NewRequest) -> None:
         if refused_by := standing.refusing(cost_usd):
             raise Declined(words.refusal(refused_by, cost_usd))
         sentence = sentences.queued(standing, cost_usd)
+    reply_to = ReplyTo(str(asked.application_id), asked.token)
+    asking = Asking(new, reply_to, sentence, time.monotonic())
+    await desk.look_after(asking, is_kept=sentence != sentences.QUEUED_BLINDLY)
     try:
         await tell(asked, sentence)
     except FAILURES as error:
         # Whoever asked reads less, and gets the video all the same.
         log.warning("answer_lost", interaction=asked.id, error=type(error).__name__)
-    reply_to = ReplyTo(str(asked.application_id), asked.token)
     try:
         await desk.publish(new, reply_to)
     except Unavailable as error:
         log.warning("request_not_published", request_id=str(new.id), reason=str(error))
         raise Declined(sentences.NOT_TAKEN_ON) from None
-    if sentence != sentences.QUEUED_BLINDLY:
-        # What goes on without Postgres becomes a row much later.
-        desk.sent[new.id] = Sent(new, reply_to, sentence, time.monotonic(), datetime.now(UTC))
     log.info("request_published", request_id=str(new.id), user_id=new.user_id)

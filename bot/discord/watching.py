@@ -1,31 +1,40 @@
-"""What was sent and has not become a row: sent again, once it is certain that the queue lost it.
+"""What was sent and is no row yet: sent again where the queue lost it, told of where it waits.
 
-A request that was not accepted yet lives in its message alone, and Redis may lose that. The same
-id is the same request (RT6), so it is never made twice. A bot that ends forgets what it watched.
+It is kept in Postgres (:mod:`db.sent`), so that a bot which starts anew goes on with it. The same
+id is the same request (RT6), so it is never made twice. As long as an answer says what the bot has
+told, nobody else has anything to do with the request; where it says something else, it was refused,
+is being made without Postgres, or was not taken on.
 """
 
 import asyncio
 import time
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
-from bot.discord.desk import Desk, Sent, Unavailable
-from db import history
-from workers import discord, queues
+from bot.discord import sentences
+from bot.discord.desk import Desk, Unavailable
+from db import sent
+from db.records import Sent
+from workers import discord, progress, queues
 from workers.app import DELIVERING, STARTING
 from workers.chain import BrokerUnavailable
+from workers.discord import DiscordError
 
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY: Final = 1.0
-AFTER_AN_OUTAGE: Final = 60.0
-"""Seconds without a look: what was made without Postgres is written down meanwhile."""
-TOKEN_LIVES: Final = 14 * 60.0
-"""Seconds for which an answer can be filled for certain."""
-AT_ONCE: Final = 20
+"""Seconds."""
+LOOK_AGAIN: Final = timedelta(seconds=5)
+"""Between two looks at one request."""
+TELL_AFTER: Final = timedelta(seconds=45)
+"""Whoever is not taken on by then is told so, within the minute."""
+AFTER_AN_OUTAGE: Final = timedelta(seconds=60)
+"""Without a look: what was made without Postgres is written down meanwhile."""
+AT_ONCE: Final = 100
+SIDE_BY_SIDE: Final = 4
+"""Requests that are seen to at once: people who ask something need threads, too."""
 PATIENCE: Final = 2.0
 """Seconds for each answer of Redis."""
 
@@ -35,54 +44,104 @@ async def look_after(desk: Desk) -> None:
     while True:
         await asyncio.sleep(LOOK_EVERY)
         try:
-            for one in (await lost(desk))[:AT_ONCE]:
-                await _send_again(desk, one)
-        except Unavailable:
-            await asyncio.sleep(AFTER_AN_OUTAGE)
-        except (BrokerUnavailable, discord.DiscordError) as error:
-            log.warning("request_not_sent_again", reason=str(error))
+            await look(desk)
+            await _keep(desk)
+        except Unavailable as error:
+            log.debug("requests_not_looked_after", reason=str(error))
         except Exception:
             # Whatever it is, the next look is not to be missed for it.
-            log.exception("request_not_sent_again")
+            log.exception("requests_not_looked_after")
 
 
-async def lost(desk: Desk) -> list[Sent]:
-    """Those that no worker has any more, and that never became a row.
+async def _keep(desk: Desk) -> None:
+    """Keep what could not be kept when it was sent. Raises Unavailable as long as it cannot."""
+    for one in [*desk.unkept]:
+        desk.unkept.popleft()
+        if time.monotonic() - one.asked_at >= sent.LIFE.total_seconds():
+            continue
+        try:
+            await desk.keep(one, look_in=AFTER_AN_OUTAGE)
+        except Unavailable:
+            # Behind the others: should it be this one, they are kept all the same.
+            desk.unkept.append(one)
+            raise
 
-    Raises Unavailable or BrokerUnavailable where that cannot be told.
-    """
-    bound = desk.settings.worker.rescue_after
-    begun = time.monotonic() - TOKEN_LIVES
-    for one in [each for each in desk.sent.values() if each.asked_at < begun]:
-        del desk.sent[one.new.id]
-    late = [one for one in desk.sent.values() if one.sent_at < datetime.now(UTC) - bound]
+
+async def look(desk: Desk) -> None:
+    """See once to all that are due. Raises Unavailable."""
+    late = await desk.ask(lambda conn: sent.take(conn, limit=AT_ONCE, lease=LOOK_AGAIN))
     if not late:
-        return []
-    # Before the rows are looked for: what is taken meanwhile may be one by then.
-    taken = await desk.look_up(lambda: queues.taken_up_to(patience=PATIENCE))
-    known = await desk.ask(lambda conn: history.known(conn, [one.new.id for one in late]))
-    for request_id in known:
-        del desk.sent[request_id]
-    # A refusal makes no row either; it has been told when both queues are past it.
-    past = min(taken[STARTING], taken[DELIVERING])
-    return [one for one in late if one.new.id not in known and one.sent_at + bound < past]
+        return
+    past = await _past(desk)
+    bound = desk.settings.worker.rescue_after
+    room = asyncio.Semaphore(SIDE_BY_SIDE)
+
+    async def see_to(one: Sent) -> None:
+        async with room:
+            await _see_to(desk, one, is_lost=one.sent_at + bound < past)
+
+    await asyncio.gather(*map(see_to, late))
+
+
+async def _past(desk: Desk) -> datetime:
+    """What was sent before has been taken up or was lost. A refusal has been told, too."""
+    try:
+        taken = await desk.look_up(lambda: queues.taken_up_to(patience=PATIENCE))
+    except (Unavailable, BrokerUnavailable) as error:
+        log.warning("queues_unknown", reason=str(error))
+        return queues.NOTHING
+    return min(taken[STARTING], taken[DELIVERING])
+
+
+async def _see_to(desk: Desk, one: Sent, *, is_lost: bool) -> None:
+    is_to_be_told = one.age >= TELL_AFTER and not one.is_told_of
+    if not is_lost and not is_to_be_told:
+        return
+    try:
+        if not await _is_still_ours(desk, one):
+            await desk.ask(lambda conn: sent.forget(conn, one.new.id))
+            return
+        if is_to_be_told:
+            await _tell(desk, one)
+        if is_lost:
+            await _send_again(desk, one)
+    except (Unavailable, DiscordError) as error:
+        log.warning("request_not_seen_to", request_id=str(one.new.id), reason=str(error))
+
+
+async def _is_still_ours(desk: Desk, one: Sent) -> bool:
+    settings = desk.settings.discord
+    try:
+        says = await desk.look_up(lambda: discord.read_answer(settings, one.reply_to))
+    except discord.Rejected:
+        # Nobody waits for it any more.
+        return False
+    # Nothing, where the bot died before it could say anything.
+    return says in ("", one.told, sentences.WAITS)
+
+
+async def _tell(desk: Desk, one: Sent) -> None:
+    """Have the answer say that the request still waits, unless it is a row in this moment."""
+    request_id, until = one.new.id, time.monotonic() + progress.TELL_FOR
+    message = {"content": sentences.WAITS, "allowed_mentions": {"parse": []}}
+
+    def edit() -> bool:
+        if time.monotonic() > until:
+            return False
+        discord.edit_answer(
+            desk.settings.discord, one.reply_to, message, patience=progress.PATIENCE
+        )
+        return True
+
+    at_most = progress.AT_MOST
+    if not await desk.ask(lambda conn: sent.begin_telling(conn, request_id, at_most=at_most)):
+        return
+    if await desk.look_up(edit):
+        await desk.ask(lambda conn: sent.end_telling(conn, request_id))
+        log.info("waiting_told", request_id=str(request_id))
 
 
 async def _send_again(desk: Desk, one: Sent) -> None:
-    settings, reply_to = desk.settings.discord, one.reply_to
-    try:
-        says = await desk.look_up(lambda: discord.read_answer(settings, reply_to))
-    except discord.Rejected:
-        # Nobody waits for it any more.
-        del desk.sent[one.new.id]
-        return
-    if says != one.told:
-        # It was refused, or goes on without Postgres.
-        del desk.sent[one.new.id]
-        return
-    desk.sent[one.new.id] = replace(one, sent_at=datetime.now(UTC))
-    try:
-        await desk.publish(one.new, reply_to)
-    except Unavailable as error:
-        raise BrokerUnavailable(str(error)) from None
+    await desk.ask(lambda conn: sent.sent_again(conn, one.new.id))
+    await desk.publish(one.new, one.reply_to)
     log.warning("request_sent_again", request_id=str(one.new.id), user_id=one.new.user_id)

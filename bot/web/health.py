@@ -19,7 +19,7 @@ from db import probe
 from db.errors import DatabaseError
 from db.probe import Probe
 from workers import broker
-from workers.chain import BrokerUnavailable
+from workers.errors import BrokerUnavailable
 
 log = structlog.get_logger(__name__)
 

@@ -26,7 +26,7 @@ from db.errors import DatabaseError
 from db.probe import Probe
 from workers import broker
 from workers.broker import Depth
-from workers.chain import BrokerUnavailable
+from workers.errors import BrokerUnavailable
 
 log = structlog.get_logger(__name__)
 

@@ -1,6 +1,6 @@
 """What the benchmarks of one run share: its size, and a Postgres with filled databases."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,7 @@ class Ground:
     #: Ends with the run, and what the benchmarks have started with it.
     stack: ExitStack
     _address: str | None = None
+    _plain_address: str | None = None
     _filled: dict[int, Database] = field(default_factory=dict)
     _addresses: dict[int, str] = field(default_factory=dict)
 
@@ -54,22 +55,35 @@ class Ground:
             self._filled[rows] = self._make(rows)
         return self._filled[rows]
 
+    def empty(self, name: str) -> str:
+        """The address of a migrated database with nothing in it, on a server as it comes.
+
+        That one is there for whole systems, whose tables have to be vacuumed.
+        """
+        if self._plain_address is None:
+            self.say("starting a Postgres for whole systems")
+            server = embedded.postgres(self.folder / "plain", durable=True)
+            self._plain_address = self.stack.enter_context(server)
+        return _create(self._plain_address, name)
+
     def _make(self, rows: int) -> Database:
         if self._address is None:
             self.say("starting Postgres")
             # Durable, as where it counts: an INSERT waits for the disk.
             server = embedded.postgres(self.folder, durable=True, settings=SETTINGS)
             self._address = self.stack.enter_context(server)
-        name = f"rows_{rows}"
         self.say(f"filling a database with {rows:,} requests")
-        postgres = access(self._address)
-        with postgres.autocommit() as conn:
-            conn.execute(text(f"CREATE DATABASE {name}"))
-        postgres.close()
-        url = make_url(self._address).set(database=name).render_as_string(hide_password=False)
-        self._addresses[rows] = url
-        migrate.migrate(url, lambda _line: None)
-        database = access(url)
+        self._addresses[rows] = _create(self._address, f"rows_{rows}")
+        database = access(self._addresses[rows])
         self.stack.callback(database.close)
         fill(database, rows, self.say)
         return database
+
+
+def _create(server: str, name: str) -> str:
+    """Make a migrated database; its address."""
+    with closing(access(server)) as postgres, postgres.autocommit() as conn:
+        conn.execute(text(f"CREATE DATABASE {name}"))
+    address = make_url(server).set(database=name).render_as_string(hide_password=False)
+    migrate.migrate(address, lambda _line: None)
+    return address

@@ -7,6 +7,7 @@ from typing import Final
 from tests.benchmarks import (
     admission,
     budgets,
+    chain,
     growth,
     polling,
     rate_check,
@@ -34,6 +35,7 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "reads": Benchmark("history and statistics against the time they may take", reads.run),
     "retention": Benchmark("admissions while half of all requests are deleted", retention.run),
     "polling": Benchmark("learned polls against a fixed 10 s, simulated", polling.run),
+    "chain": Benchmark("the chain against four links that do nothing", chain.run),
     "growth": Benchmark("admission and rate check with ten times the rows", growth.run),
     "reads-growth": Benchmark("history and statistics with ten times the rows", reads.run_growth),
 }

@@ -6,14 +6,18 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import psutil
+from sqlalchemy import make_url
+
+from tests import warm
 
 T = TypeVar("T")
 
@@ -36,26 +40,25 @@ def until(look: Callable[[], T | None], what: str, *, seconds: float = LIMIT) ->
 class Running:
     """A process whose lines are read as they come."""
 
-    def __init__(self, argv: list[str], env: Mapping[str, str]) -> None:
-        self.process = subprocess.Popen(
-            argv,
-            env={**os.environ, **env},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+    def __init__(
+        self, arguments: Sequence[str], env: Mapping[str, str], argv: Sequence[str] | None = None
+    ) -> None:
         self.lines: dict[str, list[str]] = {"stdout": [], "stderr": []}
         self._readers = []
-        for name in self.lines:
-            stream = getattr(self.process, name)
-            reader = threading.Thread(target=self._read, args=(name, stream), daemon=True)
-            reader.start()
-            self._readers.append(reader)
+        with ExitStack() as stack:
+            ends: dict[str, int] = {}
+            for name in self.lines:
+                end, ends[name] = os.pipe()
+                stack.callback(os.close, ends[name])
+                reader = threading.Thread(target=self._read, args=(name, end), daemon=True)
+                reader.start()
+                self._readers.append(reader)
+            self.process = _begun(arguments, {**os.environ, **env}, argv, ends)
 
-    def _read(self, name: str, stream: IO[bytes]) -> None:
-        for line in stream:
-            self.lines[name].append(line.decode(errors="replace").rstrip("\n"))
+    def _read(self, name: str, end: int) -> None:
+        with open(end, "rb") as stream:
+            for line in stream:
+                self.lines[name].append(line.decode(errors="replace").rstrip("\n"))
 
     @property
     def stdout(self) -> str:
@@ -118,7 +121,7 @@ def started(
     *arguments: str, env: Mapping[str, str], argv: list[str] | None = None
 ) -> Iterator[Running]:
     """One of our commands, for the block; whatever it left running is killed with it."""
-    running = Running([*(argv or COMMAND), *arguments], env)
+    running = Running(arguments, env, argv)
     try:
         yield running
     finally:
@@ -128,9 +131,27 @@ def started(
         running.process.kill()
         running.process.wait()
         running._drain()
-        for stream in (running.process.stdout, running.process.stderr):
-            if stream is not None:
-                stream.close()
+
+
+def _begun(
+    arguments: Sequence[str],
+    env: Mapping[str, str],
+    argv: Sequence[str] | None,
+    ends: Mapping[str, int],
+) -> subprocess.Popen[bytes] | warm.Warm:
+    """The process, which writes into these ends of pipes."""
+    if argv is None and warm.IS_ON:
+        ours = Path("/proc", str(os.getpid()), "fd")
+        stdout, stderr = (ours / str(ends[name]) for name in ("stdout", "stderr"))
+        return warm.start(arguments, env=env, cwd=Path.cwd(), stdout=stdout, stderr=stderr)
+    return subprocess.Popen(
+        [*(argv or COMMAND), *arguments],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=ends["stdout"],
+        stderr=ends["stderr"],
+        start_new_session=True,
+    )
 
 
 def run(
@@ -140,6 +161,8 @@ def run(
     seconds: float = LIMIT,
 ) -> subprocess.CompletedProcess[str]:
     """One of our commands, from its start to its end."""
+    if argv is None and warm.IS_ON and all(isinstance(each, str) for each in arguments):
+        return _run_warm([str(each) for each in arguments], {**os.environ, **env}, seconds)
     command: list[str | bytes] = [*(argv or COMMAND), *arguments]
     return subprocess.run(
         command,
@@ -151,6 +174,23 @@ def run(
         check=False,
         text=True,
     )
+
+
+def _run_warm(
+    arguments: list[str], env: Mapping[str, str], seconds: float
+) -> subprocess.CompletedProcess[str]:
+    with tempfile.TemporaryDirectory(prefix="video-bot-run-") as folder:
+        stdout, stderr = (Path(folder) / name for name in ("stdout", "stderr"))
+        process = warm.start(arguments, env=env, cwd=Path.cwd(), stdout=stdout, stderr=stderr)
+        try:
+            status = process.wait(seconds)
+        except BaseException:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            raise
+        return subprocess.CompletedProcess(
+            arguments, status, stdout.read_text(), stderr.read_text()
+        )
 
 
 def on_a_terminal(*arguments: str, env: Mapping[str, str], answer: str = "") -> tuple[int, str]:
@@ -178,6 +218,31 @@ def on_a_terminal(*arguments: str, env: Mapping[str, str], answer: str = "") -> 
         return process.wait(60), said
     finally:
         os.close(ours)
+
+
+def listener(url: str) -> psutil.Process:
+    """The server that listens there, one of our children."""
+    port = make_url(url).port
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            for each in process.net_connections():
+                if each.status == psutil.CONN_LISTEN and each.laddr.port == port:
+                    return process
+    raise AssertionError(f"Nobody listens on {port}")
+
+
+@contextmanager
+def frozen(server: psutil.Process) -> Iterator[None]:
+    """All of a server stands still for the block, and its socket goes on to take connections."""
+    processes = [server, *server.children(recursive=True)]
+    for each in processes:
+        each.suspend()
+    try:
+        yield
+    finally:
+        for each in processes:
+            with suppress(psutil.NoSuchProcess):
+                each.resume()
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from uuid import UUID
@@ -131,6 +132,17 @@ def test_what_cannot_be_is_told_in_a_sentence(
     assert "video_events" in tables(database_url)
 
 
+@pytest.fixture(scope="module", params=[0, 2])
+def behind(
+    request: pytest.FixtureRequest, make_database: MakeDatabase, template: str
+) -> Iterator[str]:
+    """The address of a database in which no migration was applied, or the first two."""
+    with make_database(template if request.param else None) as address:
+        if request.param:
+            undo(address, lambda _line: None, to=request.param)
+        yield address
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -154,21 +166,13 @@ def test_what_cannot_be_is_told_in_a_sentence(
     ],
     ids=" ".join,
 )
-@pytest.mark.parametrize("applied", [0, 2])
 def test_on_a_database_that_is_not_migrated_every_command_names_the_remedy(
-    make_database: MakeDatabase,
-    template: str,
-    monkeypatch: pytest.MonkeyPatch,
-    applied: int,
-    command: list[str],
+    behind: str, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
     monkeypatch.setattr("workers.logs.configure", lambda *_, **__: None)
-    with make_database(template if applied else None) as address:
-        if applied:
-            undo(address, lambda _line: None, to=applied)
-        monkeypatch.setenv("DATABASE_URL", address)
-        with capture_logs():
-            found = CliRunner().invoke(cli, command, catch_exceptions=False)
+    monkeypatch.setenv("DATABASE_URL", behind)
+    with capture_logs():
+        found = CliRunner().invoke(cli, command, catch_exceptions=False)
     assert (found.exit_code, found.stdout) == (1, "")
     assert re.fullmatch(
         r"video-bot: The database is not migrated as this program needs it \(.* does not exist\): "

@@ -293,14 +293,23 @@ def interrupted_demo(folder: Path, moment: str) -> Iterator[Running]:
         yield running
 
 
-WAYS = {
-    **{f"{moment}, Ctrl-C": (moment, signal.SIGINT) for moment in MOMENTS},
-    # It is the same to the command from the moment that it has loaded itself.
-    **{f"{moment}, SIGTERM": (moment, signal.SIGTERM) for moment in [*MOMENTS][:-1]},
-}
+#: It is the same to the command from the moment that it has loaded itself.
+TERMINATED = ["while it loads itself", "while it generates"]
+WAYS = [
+    *(pytest.param(each, signal.SIGINT, id=f"{each}, Ctrl-C") for each in MOMENTS),
+    *(
+        pytest.param(
+            each,
+            signal.SIGTERM,
+            id=f"{each}, SIGTERM",
+            marks=() if each in TERMINATED else pytest.mark.long,
+        )
+        for each in MOMENTS
+    ),
+]
 
 
-@pytest.mark.parametrize(("moment", "way"), WAYS.values(), ids=WAYS.keys())
+@pytest.mark.parametrize(("moment", "way"), WAYS)
 def test_interrupted_at_any_moment_it_leaves_nothing(
     moment: str, way: signal.Signals, second: Seen
 ) -> None:

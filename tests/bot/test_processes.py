@@ -25,29 +25,28 @@ from tests.conftest import MakeDatabase
 
 CELERY = [sys.executable, "-m", "celery", "-A", "workers.app:app"]
 #: Each way to start a process that needs the database.
-STARTS = {
-    "worker": [*COMMAND, "worker"],
-    "beat": [*COMMAND, "beat"],
-    "celery worker": [*CELERY, "worker"],
-    "web": [*COMMAND, "web"],
-}
-AT_ONCE = 5.0
+WAYS = ("worker", "beat", "celery worker", "web")
+AT_ONCE = 20.0
 """Seconds, of which nearly all are Python's imports on a busy machine."""
 SECRET = "hush-hush"
 NOBODY = "redis://127.0.0.1:1/0"
 """A Redis that is not there, for those who end before they need one."""
 
 
-def refused(argv: list[str], env: dict[str, str]) -> list[str]:
+def tried(way: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """What came of a start that must fail."""
+    *celery, command = way.split()
+    return run(command, env=env, argv=CELERY if celery else None)
+
+
+def refused(way: str, env: dict[str, str]) -> list[str]:
     """The lines of a process that must refuse to start, at once."""
     begin = time.monotonic()
-    found = run(argv=argv, env=env)
+    found = tried(way, env)
     assert time.monotonic() - begin < AT_ONCE
     assert found.returncode == 2, found.stderr
     assert "Traceback" not in found.stderr
-    # Celery's own command warns root of itself first.
-    said = re.sub(r"(?s)^\S+ SecurityWarning: .*security_error\([^\n]*\n", "", found.stderr)
-    return [line.removeprefix("video-bot: ") for line in said.splitlines()]
+    return [line.removeprefix("video-bot: ") for line in found.stderr.splitlines()]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,25 +58,25 @@ def unreachable() -> Iterator[dict[str, Future[tuple[subprocess.CompletedProcess
         usual = f"postgresql://somebody:{SECRET}@{where}"
         in_query = f"postgresql://{where}?user=somebody&password={SECRET}"
 
-        def start(argv: list[str], address: str) -> tuple[subprocess.CompletedProcess[str], float]:
+        def start(way: str, address: str) -> tuple[subprocess.CompletedProcess[str], float]:
             begin = time.monotonic()
-            found = run(argv=argv, env={"DATABASE_URL": address})
+            found = tried(way, {"DATABASE_URL": address})
             return found, time.monotonic() - begin
 
         yield {
-            "worker": threads.submit(start, STARTS["worker"], usual),
-            "celery worker": threads.submit(start, STARTS["celery worker"], usual),
-            "password in the query": threads.submit(start, STARTS["worker"], in_query),
+            "worker": threads.submit(start, "worker", usual),
+            "celery worker": threads.submit(start, "celery worker", usual),
+            "password in the query": threads.submit(start, "worker", in_query),
         }
 
 
-@pytest.mark.parametrize("name", STARTS)
-def test_without_a_database_url_it_stops_at_once(name: str) -> None:
-    assert refused(STARTS[name], {}) == ["DATABASE_URL environment variable is required"]
+@pytest.mark.parametrize("way", WAYS)
+def test_without_a_database_url_it_stops_at_once(way: str) -> None:
+    assert refused(way, {}) == ["DATABASE_URL environment variable is required"]
 
 
-@pytest.mark.parametrize("name", STARTS)
-def test_everything_missing_or_wrong_is_named_in_one_message(name: str) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_everything_missing_or_wrong_is_named_in_one_message(way: str) -> None:
     wrong = {
         "DATABASE_MAX_CONNECTIONS": "101",
         "REDIS_URL": f"http://:{SECRET}@localhost",
@@ -85,7 +84,7 @@ def test_everything_missing_or_wrong_is_named_in_one_message(name: str) -> None:
         "SANDBOX_OUTCOME": "maybe",
         "LOG_LEVEL": "loud",
     }
-    assert refused(STARTS[name], wrong) == [
+    assert refused(way, wrong) == [
         "DATABASE_URL environment variable is required",
         "DATABASE_MAX_CONNECTIONS must be a whole number from 1 to 100",
         "REDIS_URL must look like redis://:password@host:6379/0",
@@ -97,27 +96,26 @@ def test_everything_missing_or_wrong_is_named_in_one_message(name: str) -> None:
 
 
 def test_a_wrong_database_url_is_not_quoted() -> None:
-    said = refused(STARTS["worker"], {"DATABASE_URL": f"mysql://root:{SECRET}@localhost/videos"})
+    said = refused("worker", {"DATABASE_URL": f"mysql://root:{SECRET}@localhost/videos"})
     assert said == ["DATABASE_URL must look like postgresql://user:password@host:5432/database"]
 
 
 def test_flower_names_what_it_needs() -> None:
     wrong = {"PORT": "70000", "REDIS_URL": f"http://:{SECRET}@localhost", "LOG_FORMAT": "xml"}
-    flower = [*COMMAND, "flower"]
-    assert refused(flower, wrong) == [
+    assert refused("flower", wrong) == [
         "FLOWER_BASIC_AUTH environment variable is required",
         "PORT must be a whole number from 1 to 65535",
         "REDIS_URL must look like redis://:password@host:6379/0",
         "LOG_FORMAT must be one of 'auto', 'console' or 'json'",
     ]
-    assert refused(flower, {"FLOWER_BASIC_AUTH": "no-colon"}) == [
+    assert refused("flower", {"FLOWER_BASIC_AUTH": "no-colon"}) == [
         "FLOWER_BASIC_AUTH must look like user:password"
     ]
 
 
 def test_the_web_process_names_what_it_needs() -> None:
     wrong = {"PORT": "http", "METRICS_TOKEN": SECRET}
-    assert refused(STARTS["web"], wrong) == [
+    assert refused("web", wrong) == [
         "DATABASE_URL environment variable is required",
         "METRICS_TOKEN must have 16 characters or more",
         "PORT must be a whole number from 1 to 65535",
@@ -126,7 +124,7 @@ def test_the_web_process_names_what_it_needs() -> None:
 
 def test_settings_come_from_a_file_too_and_the_environment_wins(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("DATABASE_URL=mysql://file\nDAILY_LIMIT=none\nLOG_LEVEL=loud\n")
-    said = refused(STARTS["worker"], {"DAILY_LIMIT": "5"})
+    said = refused("worker", {"DAILY_LIMIT": "5"})
     assert [line.split()[0] for line in said] == ["DATABASE_URL", "LOG_LEVEL"]
 
 
@@ -243,4 +241,4 @@ def test_an_unreachable_database_is_asked_again_and_then_told(
     assert [line.partition('"next_try_seconds": ')[2][0] for line in waits] == ["1", "2", "4"]
     assert re.search(r"Database connection failed: .*Connection refused", found.stderr)
     assert SECRET not in found.stderr
-    assert 7 <= seconds < 30
+    assert seconds >= 7

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import psutil
 import psycopg2
 import pytest
 from click.testing import CliRunner
@@ -23,7 +22,7 @@ from bot.cli.options import new_request
 from bot.cli.submit import KNOWN
 from db.validation import InvalidRequest
 from tests.bot.conftest import NewBroker
-from tests.bot.running import run, started
+from tests.bot.running import frozen, listener, run, started
 from tests.conftest import MakeDatabase
 from workers import embedded
 
@@ -316,20 +315,15 @@ def test_redis_frozen_and_the_same_request_when_it_has_thawed(
     system: System, tmp_path: Path
 ) -> None:
     request_id = str(uuid4())
-    before = psutil.Process().children()
     with (
         embedded.redis(tmp_path, durable=False) as url,
         closing(Redis.from_url(url)) as client,
     ):
-        [server] = set(psutil.Process().children()) - set(before)
         asked = [PROMPT, "--user", "away", "--wait", "0", "--id", request_id]
-        server.suspend()
-        try:
+        with frozen(listener(url)):
             begin = time.monotonic()
             found = system.submit(*asked, REDIS_URL=url)
             seconds = time.monotonic() - begin
-        finally:
-            server.resume()
         assert_it_names_redis(found)
         assert f"--id {request_id} " in found.stderr
         # Two for Redis, where it once were ten and more; the rest is Python's on a busy machine.

@@ -10,8 +10,8 @@ from db import deliveries, events, progress, replies, requests
 from db.engine import Database
 from db.records import Delivery, ReplyTo
 from db.states import Status
+from tests.db.plans import plan
 from tests.db.rows import LEASE, admitted, end, in_state, row, start
-from tests.db.test_rate_check_plan import plan
 
 CHANNEL = "300000000000000000"
 TOKEN = ReplyTo("100", "an interaction's token")

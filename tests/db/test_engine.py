@@ -196,7 +196,10 @@ def test_a_frozen_server_holds_nobody_for_longer_than_the_answer_timeout(
         assert ask(database) != pid
 
 
-def test_a_connection_that_froze_while_idle_is_replaced(database_url: str) -> None:
+def test_a_connection_that_froze_while_idle_is_replaced(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "FRESH", 0.0)
     patience = timedelta(milliseconds=300)
     with opened(database_url, connections=1, answer_timeout=patience) as database:
         pid = ask(database)

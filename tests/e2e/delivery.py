@@ -8,13 +8,14 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import text
 
-from db.records import ReplyTo
+from db.records import NewRequest, ReplyTo
 from tests.db.rows import new_request
 from tests.e2e.discord import Callback, FakeDiscord, Interaction, Person
 from tests.e2e.raw import Raw
 from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
 from tests.workers.waiting import until
+from workers import admitting
 
 EDITS = "PATCH /webhooks/*"
 
@@ -39,12 +40,22 @@ class Studio:
 
     def ask(self, person: Person, *, has_token: bool = True, **changes: Any) -> Asked:
         """`/veo`, deferred and enqueued as the bot does it."""
+        asked, new, reply_to = self._promise(person, **changes)
+        self.system.submit(new, reply_to=reply_to if has_token else None)
+        return asked
+
+    def admit(self, person: Person, **changes: Any) -> Asked:
+        """The same, accepted at once; and what would have it started is lost."""
+        asked, new, reply_to = self._promise(person, **changes)
+        assert admitting.admit(self.system.context, new, reply_to=reply_to).is_allowed
+        return asked
+
+    def _promise(self, person: Person, **changes: Any) -> tuple[Asked, NewRequest, ReplyTo]:
         answer = person.slash("veo", {"prompt": "a red fox"})
         assert self.raw.answer(answer, Callback.DEFERRED_MESSAGE).status_code == 204
         new = self.request(person, **changes)
         reply_to = ReplyTo(str(self.discord.world.application_id), answer.token)
-        self.system.submit(new, reply_to=reply_to if has_token else None)
-        return Asked(new.id, person, answer)
+        return Asked(new.id, person, answer), new, reply_to
 
     @staticmethod
     def request(person: Person, **changes: Any) -> Any:

@@ -12,7 +12,8 @@ from sqlalchemy import text
 from db.records import ReplyTo
 from tests.e2e.delivery import EDITS, Studio, new_studio
 from tests.e2e.discord import FakeDiscord, Person, When, fake_discord
-from tests.faults.gates import Death, Gates, Point
+from tests.faults.gates import Gates
+from tests.faults.points import Death, Point
 from tests.workers.broker import altered
 from tests.workers.conftest import MakeSystem
 from tests.workers.waiting import until

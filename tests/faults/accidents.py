@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from bot.discord.watching import AFTER_AN_OUTAGE
+from bot.discord import watching
 from tests.faults import own, stores
 from tests.faults.others import OTHERS
-from tests.faults.scene import RESCUE_AFTER, TIMEOUT, Scene
+from tests.faults.stage import RESCUE_AFTER, TIMEOUT, Stage
 from workers.app import VISIBILITY_TIMEOUT
 
 CALL: Final = 0.4 * TIMEOUT
@@ -22,11 +22,16 @@ USUAL: Final = TIMEOUT + CALL + RESCUE_AFTER + SLACK
 """Whatever is lost is looked for after that; a request of which nothing comes ends by its time."""
 
 
+AFTER_AN_OUTAGE: Final = USUAL + watching.AFTER_AN_OUTAGE.total_seconds()
+"""The bot waits so long before it sends anything again: what went on without Postgres is written
+down meanwhile."""
+
+
 @dataclass(frozen=True)
 class Accident:
     """What happens, and how long it may be felt."""
 
-    happen: Callable[[Scene], None]
+    happen: Callable[[Stage], None]
     #: Seconds from its end until everything has ended.
     within: float = USUAL
     #: Whether it takes so long by itself that a soak of a few minutes goes without.
@@ -43,8 +48,8 @@ ACCIDENTS: Final[dict[str, Accident]] = {
     "beat SIGKILL": Accident(own.beat_dies),
     "two beats": Accident(own.two_beats),
     "bot SIGTERM": Accident(own.bot_is_deployed),
-    # What a bot has sent and a worker has not taken on it sends again; one that died does not.
-    "bot SIGKILL": Accident(own.bot_dies, USUAL + VISIBILITY_TIMEOUT),
+    "bot SIGKILL": Accident(own.bot_dies),
+    # What a worker held that dies with the bot comes back after that, should nobody send it again.
     "all processes SIGKILL": Accident(own.power_fails, USUAL + VISIBILITY_TIMEOUT),
     "Redis flushed": Accident(stores.redis_forgets),
     "Redis frozen": Accident(stores.redis_freezes),
@@ -52,18 +57,11 @@ ACCIDENTS: Final[dict[str, Accident]] = {
     "Redis restarted": Accident(stores.redis_is_restarted),
     "Redis restarted, empty": Accident(stores.redis_is_restarted_empty),
     "Redis away for 65 s": Accident(stores.redis_is_away, is_long=True),
-    # After an outage the bot waits for what went on without Postgres to be written down.
-    "Postgres frozen": Accident(stores.postgres_freezes, USUAL + AFTER_AN_OUTAGE),
-    "Postgres closes all connections": Accident(
-        stores.postgres_throws_out, USUAL + AFTER_AN_OUTAGE
-    ),
-    "Postgres restarted": Accident(stores.postgres_is_restarted, USUAL + AFTER_AN_OUTAGE),
-    "Postgres killed, 5 s away": Accident(stores.postgres_dies, USUAL + AFTER_AN_OUTAGE),
-    "Postgres away for 25 s": Accident(
-        stores.postgres_is_away, USUAL + AFTER_AN_OUTAGE, is_long=True
-    ),
-    "Postgres out of connections": Accident(
-        stores.postgres_is_full, USUAL + AFTER_AN_OUTAGE, is_long=True
-    ),
+    "Postgres frozen": Accident(stores.postgres_freezes, AFTER_AN_OUTAGE),
+    "Postgres closes all connections": Accident(stores.postgres_throws_out, AFTER_AN_OUTAGE),
+    "Postgres restarted": Accident(stores.postgres_is_restarted, AFTER_AN_OUTAGE),
+    "Postgres killed, 5 s away": Accident(stores.postgres_dies, AFTER_AN_OUTAGE),
+    "Postgres away for 25 s": Accident(stores.postgres_is_away, AFTER_AN_OUTAGE, is_long=True),
+    "Postgres out of connections": Accident(stores.postgres_is_full, AFTER_AN_OUTAGE, is_long=True),
     **{name: Accident(happen) for name, happen in OTHERS.items()},
 }

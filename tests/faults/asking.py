@@ -19,7 +19,7 @@ from tests.e2e.bot.studio import id_of
 from tests.e2e.discord import Interaction, Person
 from tests.e2e.google import scripts
 from tests.e2e.google.scripts import Ending
-from tests.faults.scene import FULL_LENGTH, Scene
+from tests.faults.stage import FULL_LENGTH, Stage
 
 ENDINGS: Final[Sequence[tuple[int, Ending]]] = (
     (80, scripts.made()),
@@ -56,20 +56,20 @@ class Asked:
 class Crowd:
     """A few people, in two servers of which one has a budget, and all that they have asked for."""
 
-    def __init__(self, scene: Scene, *, people: int, seed: int, late: float = 0.0) -> None:
+    def __init__(self, stage: Stage, *, people: int, seed: int, late: float = 0.0) -> None:
         self.asked: list[Asked] = []
-        self._scene = scene
+        self._scene = stage
         self._chance = Random(seed)  # noqa: S311 -- no secret
         #: Of all videos: those that come when the request has timed out.
         self._late = late
-        discord = scene.discord
+        discord = stage.discord
         guilds = [discord.new_guild("rich"), discord.new_guild("poor")]
         in_poor = max(people // 10, 5)
         self._people = [
             discord.new_person(f"user {number}", guilds[number % in_poor == 0])
             for number in range(people)
         ]
-        with scene.system.database.begin() as conn:
+        with stage.system.database.begin() as conn:
             limit = BUDGET * max(people // 40, 1)
             budgets.set_limit(conn, Budget(Scope.GUILD, str(guilds[1].id), Period.MONTH, limit))
             for each in self._people[1 :: max(people // 10, 4)]:

@@ -18,7 +18,7 @@ from db.requests import as_request
 from db.standing import Scope
 from db.tables import budget_spending, request_remnants
 from tests.faults.asking import Asked
-from tests.faults.scene import Scene
+from tests.faults.stage import Stage
 
 OF_A_DAY: Final = "of the last 24 hours"
 OF_A_MONTH: Final = "of this month"
@@ -28,11 +28,11 @@ _UNASKED: Final = "Rate limiting degraded"
 """What a log says of it; that of the bot does not say of which request."""
 
 
-def complaints_of_the_books(scene: Scene, asked: Sequence[Asked]) -> Iterator[str]:
+def complaints_of_the_books(stage: Stage, asked: Sequence[Asked]) -> Iterator[str]:
     """What is wrong with them."""
     users = {str(one.person.id) for one in asked}
-    unasked = _unasked(scene)
-    with scene.system.database.begin() as conn:
+    unasked = _unasked(stage)
+    with stage.system.database.begin() as conn:
         # In the order in which they were written.
         wanted = text(
             "SELECT video_requests.* FROM video_requests JOIN video_events ON request_id = "
@@ -59,7 +59,7 @@ def complaints_of_the_books(scene: Scene, asked: Sequence[Asked]) -> Iterator[st
         yield from _about_budget(guild, limit, own, spent[guild], unasked, refused)
     for user in users:
         own = [row for row in rows if row.user_id == user]
-        limits = {OF_A_DAY: scene.daily_limit, OF_A_MONTH: monthly.get(user)}
+        limits = {OF_A_DAY: stage.daily_limit, OF_A_MONTH: monthly.get(user)}
         yield from _about_limits(user, own, limits, unasked, refused)
 
 
@@ -115,11 +115,11 @@ def _refused(asked: Sequence[Asked]) -> set[tuple[str, str]]:
     return found
 
 
-def _unasked(scene: Scene) -> set[UUID]:
+def _unasked(stage: Stage) -> set[UUID]:
     """What went on while no limit could be asked, by the logs."""
     return {
         UUID(json.loads(line)["request_id"])
-        for process in scene.system.processes
+        for process in stage.system.processes
         for line in process.log.splitlines()
         if _UNASKED in line and "request_id" in line
     }

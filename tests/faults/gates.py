@@ -9,70 +9,34 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from enum import StrEnum
 from typing import Any, Final
 
 import psycopg2
 from psycopg2 import sql
 
+from tests.faults.points import WRITES, Death, Point
 from tests.workers.waiting import until
-
-
-class Point(StrEnum):
-    """A write that the chain makes, and so a step of it."""
-
-    ADMISSION = "admission"
-    CLAIM = "claim"
-    #: The paid call has been made.
-    START = "start"
-    TAKE_UP = "take_up"
-    PARK = "park"
-    COMPLETION = "completion"
-    FAILURE = "failure"
-    TIMEOUT = "timeout"
-    #: The provider was busy; the claim is given back.
-    RELEASE = "release"
-
-
-class Death(StrEnum):
-    """When death comes."""
-
-    #: The write is not made.
-    BEFORE = "before"
-    #: The write is made, and the writer never hears of it.
-    AFTER = "after"
-
-
-_WRITES: Final = {
-    Point.ADMISSION: "NEW.status = 'pending'",
-    Point.CLAIM: "OLD.claim IS NULL AND NEW.claim IS NOT NULL",
-    Point.START: "OLD.status = 'pending' AND NEW.operation_name IS NOT NULL",
-    Point.TAKE_UP: "OLD.status = 'generating' AND NEW.attempts > OLD.attempts",
-    Point.PARK: "OLD.status = 'generating' AND NEW.status = 'generating'"
-    " AND NEW.attempts < OLD.attempts",
-    Point.COMPLETION: "NEW.status = 'completed'",
-    Point.FAILURE: "NEW.status = 'failed'",
-    Point.TIMEOUT: "NEW.status = 'timeout'",
-    Point.RELEASE: "OLD.claim IS NOT NULL AND NEW.claim IS NULL",
-}
 
 _FUNCTION: Final = """
 CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM pg_advisory_xact_lock_shared(TG_ARGV[0]::bigint);
-  RETURN NEW;
+  RETURN coalesce(NEW, OLD);
 END
 $$
 """
 #: Before the write, or when it is committed: for a transaction of several statements, a writer
 #: who is stopped after one of them would never commit.
 _TRIGGERS: Final = {
-    Death.BEFORE: "CREATE TRIGGER {name} BEFORE {verb} ON video_requests FOR EACH ROW "
-    "WHEN (NEW.user_id LIKE {marked} AND {write}) EXECUTE FUNCTION wait_at_gate({key})",
-    Death.AFTER: "CREATE CONSTRAINT TRIGGER {name} AFTER {verb} ON video_requests "
+    Death.BEFORE: "CREATE TRIGGER {name} BEFORE {verb} ON {table} FOR EACH ROW "
+    "WHEN ({write}) EXECUTE FUNCTION wait_at_gate({key})",
+    Death.AFTER: "CREATE CONSTRAINT TRIGGER {name} AFTER {verb} ON {table} "
     "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW "
-    "WHEN (NEW.user_id LIKE {marked} AND {write}) EXECUTE FUNCTION wait_at_gate({key})",
+    "WHEN ({write}) EXECUTE FUNCTION wait_at_gate({key})",
 }
+_OF_STATEMENTS: Final = (
+    "CREATE TRIGGER {name} BEFORE {verb} ON {table} EXECUTE FUNCTION wait_at_gate({key})"
+)
 _WAITING: Final = """
 SELECT pid, application_name
 FROM pg_locks
@@ -94,19 +58,37 @@ class Gates:
                 ((point, death) for point in Point for death in Death), start=7001
             )
         }
-        self._connection = psycopg2.connect(database_url)
-        self._connection.autocommit = True
+        self._database_url = database_url
+        self.connect()
         self._execute(_FUNCTION)
         for (point, death), key in self._keys.items():
-            self._execute(
-                sql.SQL(_TRIGGERS[death]).format(
-                    name=sql.Identifier(f"gate_{point}_{death}"),
-                    verb=sql.SQL("INSERT" if point is Point.ADMISSION else "UPDATE"),
-                    marked=sql.Literal(f"{self.mark(point, death)}%"),
-                    write=sql.SQL(_WRITES[point]),
-                    key=sql.Literal(str(key)),
-                )
+            self._put_up(point, death, key)
+
+    def connect(self) -> None:
+        """At first, and again when Postgres was away."""
+        self._connection = psycopg2.connect(self._database_url)
+        self._connection.autocommit = True
+
+    def _put_up(self, point: Point, death: Death, key: int) -> None:
+        write = WRITES[point]
+        if write.of is None and death is Death.AFTER:
+            # The next statement is not to be had.
+            return
+        which: sql.Composable = sql.SQL(write.of or "true")
+        if write.is_marked:
+            row = sql.SQL("OLD" if write.verb == "DELETE" else "NEW")
+            mark = sql.Literal(f"{self.mark(point, death)}%")
+            which = sql.SQL("{}.user_id LIKE {} AND {}").format(row, mark, which)
+        trigger = _OF_STATEMENTS if write.of is None else _TRIGGERS[death]
+        self._execute(
+            sql.SQL(trigger).format(
+                name=sql.Identifier(f"gate_{point}_{death}"),
+                verb=sql.SQL(write.verb),
+                table=sql.Identifier(write.table),
+                write=which,
+                key=sql.Literal(str(key)),
             )
+        )
 
     @staticmethod
     def mark(point: Point, death: Death) -> str:
@@ -178,12 +160,16 @@ class Gate:
 
     def kill_after(self, waiting: dict[int, int]) -> None:
         """Have the write made, and SIGKILL who waits before he hears of it."""
+        self.let_write(waiting)
+        for client in waiting.values():
+            os.kill(client, signal.SIGKILL)
+
+    def let_write(self, waiting: dict[int, int]) -> None:
+        """Have the write made; who waits is stopped before he hears of it."""
         for client in waiting.values():
             os.kill(client, signal.SIGSTOP)
         self.open()
         until(lambda: self._are_idle(list(waiting)), what="the writes are made")
-        for client in waiting.values():
-            os.kill(client, signal.SIGKILL)
 
     def _are_idle(self, backends: list[int]) -> bool:
         states = self._query(

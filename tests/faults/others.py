@@ -11,7 +11,7 @@ from typing import Final
 from tests.e2e.discord import When
 from tests.e2e.discord.rest.faults import Faults
 from tests.e2e.google.traffic import Traffic
-from tests.faults.scene import Scene
+from tests.faults.stage import Stage
 
 LASTS: Final = 8.0
 """Seconds, in which every call meets it."""
@@ -26,41 +26,41 @@ ANSWERS: Final = ("PATCH /webhooks/*", "POST /channels/*")
 
 
 def _google(
-    traffics: Callable[[Scene], Traffic], act: Callable[[Traffic], object], scene: Scene
+    traffics: Callable[[Stage], Traffic], act: Callable[[Traffic], object], stage: Stage
 ) -> None:
-    act(traffics(scene))
+    act(traffics(stage))
     time.sleep(LASTS)
-    traffics(scene).release_all()
+    traffics(stage).release_all()
 
 
-def _slow_google(traffics: Callable[[Scene], Traffic], scene: Scene) -> None:
+def _slow_google(traffics: Callable[[Stage], Traffic], stage: Stage) -> None:
     for _ in range(round(LASTS / SLOW)):
-        traffics(scene).hang(ALL, times=EVERY_TIME)
+        traffics(stage).hang(ALL, times=EVERY_TIME)
         time.sleep(SLOW)
-        traffics(scene).release_all()
+        traffics(stage).release_all()
 
 
-def _discord(act: Callable[[Faults, str], object], scene: Scene) -> None:
+def _discord(act: Callable[[Faults, str], object], stage: Stage) -> None:
     for route in ANSWERS:
-        act(scene.discord.faults, route)
+        act(stage.discord.faults, route)
     time.sleep(LASTS)
-    scene.discord.faults.release_all()
+    stage.discord.faults.release_all()
 
 
-def _slow_discord(scene: Scene) -> None:
+def _slow_discord(stage: Stage) -> None:
     for _ in range(round(LASTS / SLOW)):
         for route in ANSWERS:
-            scene.discord.faults.hang(route, times=EVERY_TIME)
+            stage.discord.faults.hang(route, times=EVERY_TIME)
         time.sleep(SLOW)
-        scene.discord.faults.release_all()
+        stage.discord.faults.release_all()
 
 
-_vertex = partial(_google, lambda scene: scene.google.vertex.traffic)
-_storage = partial(_google, lambda scene: scene.google.storage.traffic)
+_vertex = partial(_google, lambda stage: stage.google.vertex.traffic)
+_storage = partial(_google, lambda stage: stage.google.storage.traffic)
 
 #: What hangs is done all the same when it is released, and nobody waits for it any more. What
 #: comes afterwards hides from the client that it was done.
-OTHERS: Final[Mapping[str, Callable[[Scene], None]]] = {
+OTHERS: Final[Mapping[str, Callable[[Stage], None]]] = {
     "Vertex AI hangs": partial(_vertex, lambda it: it.hang(ALL, times=EVERY_TIME)),
     "Vertex AI resets": partial(_vertex, lambda it: it.cut(ALL, times=EVERY_TIME)),
     "Vertex AI resets, begun": partial(
@@ -71,14 +71,14 @@ OTHERS: Final[Mapping[str, Callable[[Scene], None]]] = {
         _vertex, lambda it: it.refuse(STARTS, 500, times=EVERY_TIME, is_after=True)
     ),
     "Vertex AI 429": partial(_vertex, lambda it: it.refuse(ALL, 429, times=EVERY_TIME)),
-    "Vertex AI slow": partial(_slow_google, lambda scene: scene.google.vertex.traffic),
+    "Vertex AI slow": partial(_slow_google, lambda stage: stage.google.vertex.traffic),
     "Storage hangs": partial(_storage, lambda it: it.hang(ALL, times=EVERY_TIME)),
     "Storage resets": partial(_storage, lambda it: it.cut(ALL, times=EVERY_TIME)),
     "Storage resets, done": partial(
         _storage, lambda it: it.cut(ALL, times=EVERY_TIME, is_after=True)
     ),
     "Storage 503": partial(_storage, lambda it: it.refuse(ALL, 503, times=EVERY_TIME)),
-    "Storage slow": partial(_slow_google, lambda scene: scene.google.storage.traffic),
+    "Storage slow": partial(_slow_google, lambda stage: stage.google.storage.traffic),
     "Discord hangs": partial(_discord, lambda it, route: it.hang(route, times=EVERY_TIME)),
     "Discord resets": partial(_discord, lambda it, route: it.cut(route, times=EVERY_TIME)),
     "Discord resets, done": partial(

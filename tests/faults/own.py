@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from tests.faults.scene import Scene
+from tests.faults.stage import Stage
 from tests.workers.running import Process, Worker
 from workers.app import TASK_TIME_LIMIT
 
@@ -15,88 +15,88 @@ FROZEN: Final = 5.0
 """Seconds."""
 
 
-def child_dies(scene: Scene) -> None:
+def child_dies(stage: Stage) -> None:
     """One process of a pool."""
-    [child, *_] = sorted(scene.workers[-1].children())
+    [child, *_] = sorted(stage.workers[-1].children())
     with suppress(ProcessLookupError):
         os.kill(child, signal.SIGKILL)
 
 
-def worker_dies(scene: Scene) -> None:
+def worker_dies(stage: Stage) -> None:
     """A whole worker at once, as with its machine; another is started."""
-    scene.workers[-1].kill()
-    scene.start_worker()
+    stage.workers[-1].kill()
+    stage.start_worker()
 
 
-def head_dies(scene: Scene) -> None:
+def head_dies(stage: Stage) -> None:
     """The main process of a worker alone: its children must not live on."""
-    worker = scene.workers[-1]
+    worker = stage.workers[-1]
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
-    scene.start_worker()
+    stage.start_worker()
 
 
-def worker_freezes(scene: Scene) -> None:
+def worker_freezes(stage: Stage) -> None:
     """All of a worker stands still for a while."""
-    worker = scene.workers[-1]
+    worker = stage.workers[-1]
     worker.freeze()
     time.sleep(FROZEN)
     worker.thaw()
 
 
-def deployment(scene: Scene) -> None:
+def deployment(stage: Stage) -> None:
     """New workers, then the old ones are told to end: SIGTERM."""
-    _replace(scene, Worker.terminate)
+    _replace(stage, Worker.terminate)
 
 
-def hasty_deployment(scene: Scene) -> None:
+def hasty_deployment(stage: Stage) -> None:
     """The same with SIGQUIT, which gives back what is not soon done."""
-    _replace(scene, lambda worker: os.kill(worker.pid, signal.SIGQUIT))
+    _replace(stage, lambda worker: os.kill(worker.pid, signal.SIGQUIT))
 
 
-def beat_dies(scene: Scene) -> None:
+def beat_dies(stage: Stage) -> None:
     """Beat, and nobody notices for a while."""
-    for each in scene.beats:
+    for each in stage.beats:
         each.kill()
     time.sleep(FROZEN)
-    scene.start_beat()
+    stage.start_beat()
 
 
-def two_beats(scene: Scene) -> None:
+def two_beats(stage: Stage) -> None:
     """One too many, for a while."""
-    other = scene.start_beat()
+    other = stage.start_beat()
     time.sleep(FROZEN)
     _end(other)
 
 
-def bot_dies(scene: Scene) -> None:
+def bot_dies(stage: Stage) -> None:
     """The bot, and another is started."""
-    scene.kill_bot()
-    scene.start_bot()
+    stage.kill_bot()
+    stage.start_bot()
 
 
-def bot_is_deployed(scene: Scene) -> None:
+def bot_is_deployed(stage: Stage) -> None:
     """The bot is told to end, and another is started."""
-    _end(scene.bot)
-    scene.start_bot()
+    _end(stage.bot)
+    stage.start_bot()
 
 
-def power_fails(scene: Scene) -> None:
+def power_fails(stage: Stage) -> None:
     """All processes of ours at once; all are started anew."""
-    workers = len(scene.workers)
-    scene.kill_bot()
-    for each in [*scene.workers, *scene.beats]:
+    workers = len(stage.workers)
+    stage.kill_bot()
+    for each in [*stage.workers, *stage.beats]:
         each.kill()
-    scene.start_bot()
+    stage.start_bot()
     for _ in range(workers):
-        scene.start_worker()
-    scene.start_beat()
+        stage.start_worker()
+    stage.start_beat()
 
 
-def _replace(scene: Scene, end: Callable[[Worker], None]) -> None:
-    old = scene.workers
+def _replace(stage: Stage, end: Callable[[Worker], None]) -> None:
+    old = stage.workers
     for _ in old:
-        scene.start_worker()
+        stage.start_worker()
     for each in old:
         end(each)
     for each in old:

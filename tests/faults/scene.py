@@ -1,156 +1,180 @@
-"""All there is: servers of its own, a Google, a Discord, and our processes in between.
+"""Everything that a request touches, and a worker that is killed while it touches it.
 
-Videos are made by the provider `veo`, take a second or a few and cost nothing to make. Nothing in
-the product knows of it; what a test learns it learns from Google, Discord, the rows and the logs.
+The worker has a single child, so that whoever is at the place that the test watches is known.
 """
 
 import os
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from itertools import count
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Any
 
 import psutil
 
-from tests.e2e.bot.studio import COMMANDS
-from tests.e2e.discord import FakeDiscord, fake_discord
-from tests.e2e.google.clip import clip
+from db import limits
+from tests.e2e.delivery import Asked, Studio, new_studio
+from tests.e2e.discord import When, fake_discord
 from tests.e2e.google.studio import Google, google
-from tests.faults import servers
-from tests.faults.servers import Server
-from tests.workers.harness import System, new_system
-from tests.workers.running import Process, Worker
-from tests.workers.waiting import PATIENCE
+from tests.e2e.google.traffic import Traffic
+from tests.faults.gates import Gates
+from tests.faults.points import Death, Point
+from tests.faults.relay import Relay, relay
+from tests.workers.conftest import MakeSystem
+from tests.workers.running import Worker
+from tests.workers.waiting import until
 
-TIMEOUT: Final = 20
-"""Seconds that a request is given, if nothing else is said; a wait for Vertex AI has a tenth."""
-RESCUE_AFTER: Final = 2
-"""Seconds."""
-LARGE: Final = bytes(10 * 2**20)
-"""A video that Discord does not take: it is linked. One for all, for it is much memory."""
-FULL_LENGTH: Final = "at full length"
-"""What the prompt of a large one ends with."""
+Reached = Callable[[], None]
+"""Waits until somebody is at the place, and makes sure who."""
 
 
+class Victim(StrEnum):
+    """Who is killed."""
+
+    CHILD = "pool child"
+    #: Its child goes with it.
+    WORKER = "worker"
+
+
+@dataclass
 class Scene:
-    """What a test holds in its hands."""
+    """One system and all that it speaks to."""
 
-    def __init__(
-        self, system: System, postgres: Server, redis: Server, there: Google, discord: FakeDiscord
-    ) -> None:
-        self.system = system
-        self.postgres = postgres
-        self.redis = redis
-        self.google = there
-        self.discord = discord
-        self.numbers = count(1)
-        #: By the monotonic clock.
-        self.bot_killed_at: list[float] = []
-        self.bot = self.start_bot()
-        for _ in range(2):
-            self.start_worker()
-        self.start_beat()
+    studio: Studio
+    gates: Gates
+    way: Relay
+    victim: Victim
+    worker: Worker
 
-    @property
-    def daily_limit(self) -> int:
-        """Of each user."""
-        return int(self.system.environment["DAILY_LIMIT"])
-
-    @property
-    def timeout(self) -> int:
-        """Seconds that a request is given."""
-        return int(self.system.environment["GENERATION_TIMEOUT_SECONDS"])
-
-    @property
-    def workers(self) -> list[Worker]:
-        """Those that run, the oldest first."""
-        found = self.system.processes
-        return [each for each in found if isinstance(each, Worker) and each.status is None]
-
-    @property
-    def beats(self) -> list[Process]:
-        """Those that run."""
-        others = {self.bot, *self.workers}
-        return [
-            each for each in self.system.processes if each.status is None and each not in others
-        ]
+    def kill(self) -> None:
+        """SIGKILL the one who is at it; somebody else goes on."""
+        children = self.worker.children()
+        assert len(children) == 1, self.worker.log
+        [child] = children
+        if self.victim is Victim.CHILD:
+            os.kill(child, signal.SIGKILL)
+            return
+        os.kill(self.worker.pid, signal.SIGKILL)
+        self.worker.wait()
+        until(lambda: not psutil.pid_exists(child), what="its child has gone with it")
+        self.worker = self.start_worker()
 
     def start_worker(self) -> Worker:
-        """One more, ready."""
-        return self.system.start_worker()
-
-    def start_beat(self) -> Process:
         """One more."""
-        return self.system.start_beat()
+        return self.studio.system.start_worker(concurrency=1, REDIS_URL=self.way.url)
 
-    def start_bot(self) -> Process:
-        """The one bot, serving; a former one has ended."""
-        self.discord.gateway.wait_until_gone()
-        log = self.system.folder / f"bot-{len(self.system.processes) + 1}.log"
-        self.bot = Process(["bot"], self.system.environment, log)
-        self.system.processes.append(self.bot)
-        self.discord.gateway.wait_until_connected()
-        self.discord.wait_for_commands(*COMMANDS)
-        return self.bot
+    def ask(self, name: str = "ana", **changes: Any) -> Asked:
+        """A request of a new person."""
+        discord = self.studio.discord
+        return self.studio.ask(discord.new_person(name, discord.new_guild()), **changes)
 
-    def kill_bot(self) -> None:
-        """It dies, and nobody listens until another is started."""
-        self.bot_killed_at.append(time.monotonic())
-        self.bot.kill()
+    def admit(self, name: str = "ana", **changes: Any) -> Asked:
+        """The same, accepted, and its message lost."""
+        discord = self.studio.discord
+        return self.studio.admit(discord.new_person(name, discord.new_guild()), **changes)
 
-    def stop(self) -> None:
-        """Ask every process to end, as an operator does, and wait until it has."""
-        running = [each for each in self.system.processes if each.status is None]
-        for each in running:
-            each.terminate()
-        for each in running:
-            each.wait(within=2 * PATIENCE)
+    def assert_speaks(self, line: int | None) -> None:
+        """That it is the worker's child who is at that end of a connection."""
+        [child] = self.worker.children()
+        assert line in {each.laddr.port for each in psutil.Process(child).net_connections()}
 
-    def orphans(self) -> list[psutil.Process]:
-        """What lives on of processes that have ended: each began a session of its own."""
-        ended = {each.pid for each in self.system.processes if each.status is not None}
-        found = []
-        for pid in psutil.pids():
-            with suppress(ProcessLookupError, PermissionError, psutil.Error):
-                process = psutil.Process(pid)
-                if os.getsid(pid) in ended and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-        return found
+    @contextmanager
+    def calling(self, traffic: Traffic, pattern: str, *, is_after: bool) -> Iterator[Reached]:
+        """The next such call to one of Google's services: not done yet, or not answered."""
+        fault = traffic.hang(pattern, is_after=is_after)
 
+        def is_reached() -> None:
+            until(lambda: fault.reached == 1, what=f"{pattern} is held")
+            self.assert_speaks(fault.line)
 
-def film(prompt: str) -> bytes:
-    """A video that no other prompt has, or one that is too large to be attached."""
-    if prompt.endswith(FULL_LENGTH):
-        return LARGE
-    told = prompt.encode()
-    # A box that every player skips.
-    return clip() + (8 + len(told)).to_bytes(4, "big") + b"free" + told
+        yield is_reached
+        traffic.release_all()
+        # It is carried out, though nobody waits for it any more; and meets nothing else.
+        until(lambda: all(each.status for each in traffic.calls(pattern)), what="it is over")
+
+    @contextmanager
+    def saying(self, route: str, when: When, *, is_upload: bool = False) -> Iterator[Reached]:
+        """The next such request to Discord: not applied yet, or not answered."""
+        faults, ledger = self.studio.discord.faults, self.studio.discord.ledger
+        fault = faults.hang(route, when=when, only_uploads=is_upload)
+
+        def is_reached() -> None:
+            fault.wait_until_reached()
+            self.assert_speaks(fault.line)
+
+        yield is_reached
+        fault.release()
+        over = lambda it: all(each.status is not None for each in it.entries(route))  # noqa: E731
+        ledger.wait_for(over, "it is over")
+
+    @contextmanager
+    def publishing(self, task: str, when: Death, *words: str) -> Iterator[Reached]:
+        """The next message with this task, on its way to Redis."""
+        with self.way.held("LPUSH", f'"task": "{task}"', *words, when=when) as hold:
+
+            def is_reached() -> None:
+                line = hold.wait()
+                [child] = self.worker.children()
+                assert line in {each.laddr.port for each in psutil.Process(child).net_connections()}
+
+            yield is_reached
+
+    @contextmanager
+    def writing(self, point: Point, death: Death = Death.BEFORE) -> Iterator[Reached]:
+        """A write, of marked requests only where it is about requests."""
+        with self.gates.closed(point, death) as gate:
+            waiting: dict[int, int] = {}
+
+            def is_reached() -> None:
+                waiting.update(gate.wait_for(1))
+                assert set(waiting.values()) == self.worker.children()
+                if death is Death.AFTER:
+                    gate.let_write(waiting)
+
+            yield is_reached
+            if death is Death.BEFORE:
+                # Postgres would notice a client's death only after the write.
+                gate.drop(waiting)
+
+    def wait_until_delivered(self, asked: Asked, *, within: float) -> None:
+        """Until its answer is there, and that is written."""
+        system = self.studio.system
+        system.wait_for_row(asked.id, lambda row: row.delivered_at is not None, within=within)
+
+    def used(self, asked: Asked) -> int:
+        """How many places of the limit the person's requests take."""
+        with self.studio.system.database.autocommit() as conn:
+            user = self.studio.system.row(asked.id).user_id
+            return limits.get_rate_limit_info(conn, user, 100).used
 
 
 @contextmanager
-def new_scene(**environment: object) -> Iterator[Scene]:
-    """A scene for the block, on which all goes well so far."""
+def scene(
+    make_system: MakeSystem, victim: Victim, *, there: Google | None = None, **environment: object
+) -> Iterator[Scene]:
+    """A scene with its worker, for the block."""
     with ExitStack() as stack:
-        place = tempfile.TemporaryDirectory(prefix="video-bot-faults-")
-        folder = Path(stack.enter_context(place))
-        postgres = stack.enter_context(servers.postgres(folder))
-        there = stack.enter_context(google(folder))
-        there.vertex.film = film
         discord = stack.enter_context(fake_discord())
-        given = {
-            **there.environment,
-            "DISCORD_API_URL": discord.url,
-            "DISCORD_TOKEN": discord.token,
-            "DAILY_LIMIT": 5,
-            "GENERATION_TIMEOUT_SECONDS": TIMEOUT,
-            "RESCUE_AFTER_SECONDS": RESCUE_AFTER,
-            "VEO_STARTS_PER_MINUTE": 10_000,
-            **environment,
-        }
-        system = stack.enter_context(new_system(folder / "system", postgres.url, **given))
-        redis = stack.enter_context(servers.keeping(system.broker.url))
-        yield Scene(system, postgres, redis, there, discord)
+        given = there.environment if there else {}
+        studio = new_studio(stack, make_system, discord, **given, **environment)
+        system = studio.system
+        if there is not None:
+            system.calls = there.vertex.taken
+        gates = stack.enter_context(closing(Gates(system.environment["DATABASE_URL"])))
+        way = stack.enter_context(relay(system.environment["REDIS_URL"]))
+        worker = system.start_worker(concurrency=1, REDIS_URL=way.url)
+        yield Scene(studio, gates, way, victim, worker)
         assert not discord.unexpected
+        for process in system.processes:
+            process.kill()
+
+
+@contextmanager
+def scene_at_google(
+    make_system: MakeSystem, victim: Victim, folder: Path, **environment: object
+) -> Iterator[tuple[Scene, Google]]:
+    """A scene whose videos are made by Veo, and lie in Cloud Storage."""
+    with google(folder) as there, scene(make_system, victim, there=there, **environment) as found:
+        yield found, there

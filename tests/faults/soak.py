@@ -14,9 +14,9 @@ from redis import RedisError
 from db.errors import DatabaseUnavailable
 from tests.faults.accidents import ACCIDENTS
 from tests.faults.asking import Asked, Crowd
-from tests.faults.evidence import Evidence
-from tests.faults.ledger import Line, draw_up
-from tests.faults.scene import Scene
+from tests.faults.evidence import Evidence, line
+from tests.faults.ledger import Line
+from tests.faults.stage import Stage
 from tests.workers.waiting import until
 
 LOOK_EVERY: Final = 0.5
@@ -26,7 +26,7 @@ LOOKS: Final = 3
 
 
 def befall(
-    scene: Scene,
+    stage: Stage,
     name: str,
     accidents: Sequence[str],
     *,
@@ -42,13 +42,13 @@ def befall(
 
     All ends within the longest bound of these accidents, with `more_time` for those before.
     """
-    crowd = Crowd(scene, people=people, seed=seed, late=late)
+    crowd = Crowd(stage, people=people, seed=seed, late=late)
     with crowd.asking(requests, a_second=a_second) as is_over:
         for accident in accidents:
-            ACCIDENTS[accident].happen(scene)
+            ACCIDENTS[accident].happen(stage)
             if is_over.wait(pause):
                 break
-    waiting = Waiting(scene, crowd.asked)
+    waiting = Waiting(stage, crowd.asked)
     end = time.monotonic()
     with suppress(AssertionError):
         # The ledger tells which have not.
@@ -58,7 +58,7 @@ def befall(
             within=max(ACCIDENTS[each].within for each in accidents) + more_time,
             every=LOOK_EVERY * max(1, requests / 500),
         )
-    return draw_up(name, scene, crowd.asked, waiting.ended_at - end)
+    return line(name, stage, crowd.asked, waiting.ended_at - end)
 
 
 def any_accidents(number: int, *, seed: int) -> list[str]:
@@ -75,8 +75,8 @@ class Waiting:
     """For all that was asked for. What has ended is looked at again when everything has: a message
     of which the bot was told nothing may have arrived all the same."""
 
-    def __init__(self, scene: Scene, asked: Sequence[Asked]) -> None:
-        self._scene = scene
+    def __init__(self, stage: Stage, asked: Sequence[Asked]) -> None:
+        self._scene = stage
         self._asked = asked
         self._left = [*asked]
         self._looks_at_all = 0

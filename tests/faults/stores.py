@@ -10,8 +10,8 @@ from typing import Final
 import psutil
 import psycopg2
 
-from tests.faults.scene import TIMEOUT, Scene
 from tests.faults.servers import CONNECTIONS, FAST, IMMEDIATE, Server, forget
+from tests.faults.stage import TIMEOUT, Stage
 
 FROZEN: Final = 7.0
 """Seconds: longer than any wait for an answer of Postgres, and than a person waits for Redis."""
@@ -26,66 +26,66 @@ CROWDED: Final = 15.0
 """Seconds for which somebody has all connections: longer than anybody waits for one."""
 
 
-def redis_forgets(scene: Scene) -> None:
+def redis_forgets(stage: Stage) -> None:
     """FLUSHALL."""
-    scene.system.broker.flush()
+    stage.system.broker.flush()
 
 
-def redis_freezes(scene: Scene) -> None:
+def redis_freezes(stage: Stage) -> None:
     """It takes connections, and answers nobody."""
-    _freeze(scene.redis, FROZEN)
+    _freeze(stage.redis, FROZEN)
 
 
-def redis_freezes_for_long(scene: Scene) -> None:
+def redis_freezes_for_long(stage: Stage) -> None:
     """The same, until workers give it up."""
-    _freeze(scene.redis, LONG_FROZEN)
+    _freeze(stage.redis, LONG_FROZEN)
 
 
-def redis_is_restarted(scene: Scene) -> None:
+def redis_is_restarted(stage: Stage) -> None:
     """SIGKILL, and it comes back with what it had, as compose has it."""
-    _restart(scene.redis)
+    _restart(stage.redis)
 
 
-def redis_is_restarted_empty(scene: Scene) -> None:
+def redis_is_restarted_empty(stage: Stage) -> None:
     """SIGKILL, and it comes back with nothing."""
-    _restart(scene.redis, meanwhile=lambda: forget(scene.redis))
+    _restart(stage.redis, meanwhile=lambda: forget(stage.redis))
 
 
-def redis_is_away(scene: Scene) -> None:
+def redis_is_away(stage: Stage) -> None:
     """For more than a minute."""
-    _restart(scene.redis, meanwhile=lambda: time.sleep(LONG_AWAY))
+    _restart(stage.redis, meanwhile=lambda: time.sleep(LONG_AWAY))
 
 
-def postgres_freezes(scene: Scene) -> None:
+def postgres_freezes(stage: Stage) -> None:
     """All of its processes."""
-    _freeze(scene.postgres, FROZEN)
+    _freeze(stage.postgres, FROZEN)
 
 
-def postgres_throws_out(scene: Scene) -> None:
+def postgres_throws_out(stage: Stage) -> None:
     """It closes every connection."""
-    with closing(psycopg2.connect(scene.postgres.url)) as connection:
+    with closing(psycopg2.connect(stage.postgres.url)) as connection:
         connection.autocommit = True
         _throw_out(connection)
 
 
-def postgres_is_restarted(scene: Scene) -> None:
+def postgres_is_restarted(stage: Stage) -> None:
     """Fast: what is under way is rolled back, and all is written."""
-    _restart(scene.postgres, number=FAST)
+    _restart(stage.postgres, number=FAST)
 
 
-def postgres_dies(scene: Scene) -> None:
+def postgres_dies(stage: Stage) -> None:
     """Immediately: it recovers from its log."""
-    _restart(scene.postgres, number=IMMEDIATE, meanwhile=lambda: time.sleep(AWAY))
+    _restart(stage.postgres, number=IMMEDIATE, meanwhile=lambda: time.sleep(AWAY))
 
 
-def postgres_is_away(scene: Scene) -> None:
+def postgres_is_away(stage: Stage) -> None:
     """For longer than a request may take."""
-    _restart(scene.postgres, number=FAST, meanwhile=lambda: time.sleep(OUTLIVED))
+    _restart(stage.postgres, number=FAST, meanwhile=lambda: time.sleep(OUTLIVED))
 
 
-def postgres_is_full(scene: Scene) -> None:
+def postgres_is_full(stage: Stage) -> None:
     """Somebody holds all connections that there are, and nobody else gets one."""
-    held = [psycopg2.connect(scene.postgres.url)]
+    held = [psycopg2.connect(stage.postgres.url)]
     held[0].autocommit = True
     try:
         # Whoever is thrown out wants to come back at once.
@@ -93,7 +93,7 @@ def postgres_is_full(scene: Scene) -> None:
             _throw_out(held[0], [each.info.backend_pid for each in held])
             with suppress(psycopg2.OperationalError):
                 while True:
-                    held.append(psycopg2.connect(scene.postgres.url))
+                    held.append(psycopg2.connect(stage.postgres.url))
         time.sleep(CROWDED)
     finally:
         for each in held:

@@ -6,8 +6,8 @@ import pytest
 
 from tests.faults.accidents import ACCIDENTS
 from tests.faults.conftest import Record
-from tests.faults.scene import Scene, new_scene
 from tests.faults.soak import any_accidents, befall
+from tests.faults.stage import Stage, new_stage
 
 SHORT = ["pool child SIGKILL", "Redis restarted, empty", "Postgres restarted"]
 SEED = 1
@@ -16,20 +16,20 @@ REQUESTS, PEOPLE = 2500, 200
 
 
 @pytest.fixture(scope="module")
-def scene() -> Iterator[Scene]:
+def stage() -> Iterator[Stage]:
     """One for all accidents, which it has to survive one after the other."""
-    with new_scene() as found:
+    with new_stage() as found:
         yield found
 
 
-def ends_in_order(scene: Scene) -> bool:
+def ends_in_order(stage: Stage) -> bool:
     """Whether all ends when it is told to, and leaves nothing behind."""
-    scene.stop()
-    return not scene.orphans()
+    stage.stop()
+    return not stage.orphans()
 
 
 def test_a_short_soak(record: Record) -> None:
-    with new_scene() as found:
+    with new_stage() as found:
         line = befall(found, "short soak", SHORT, requests=40, people=8, a_second=8)
         assert line.accepted > 20
         record(line)
@@ -38,21 +38,21 @@ def test_a_short_soak(record: Record) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ACCIDENTS)
-def test_an_accident(scene: Scene, name: str, record: Record) -> None:
+def test_an_accident(stage: Stage, name: str, record: Record) -> None:
     seed = [*ACCIDENTS].index(name)
     # What takes long has people ask in the middle of it.
     a_second = 1 if ACCIDENTS[name].is_long else 4
-    record(befall(scene, name, [name], requests=24, people=5, a_second=a_second, seed=seed))
+    record(befall(stage, name, [name], requests=24, people=5, a_second=a_second, seed=seed))
 
 
 @pytest.mark.long
-def test_all_ends_after_all_accidents(scene: Scene) -> None:
-    assert ends_in_order(scene)
+def test_all_ends_after_all_accidents(stage: Stage) -> None:
+    assert ends_in_order(stage)
 
 
 @pytest.mark.long
 def test_a_whole_soak(record: Record) -> None:
-    with new_scene(DAILY_LIMIT=20, GENERATION_TIMEOUT_SECONDS=60) as found:
+    with new_stage(DAILY_LIMIT=20, GENERATION_TIMEOUT_SECONDS=60) as found:
         line = befall(
             found,
             f"soak, seed {SEED}",

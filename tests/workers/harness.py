@@ -50,6 +50,8 @@ class System:
         self.broker = Broker(environment["REDIS_URL"])
         self.videos = Path(environment["OUTPUT_DIR"])
         self.processes: list[Process] = []
+        #: How often the provider has accepted each request.
+        self.calls: Callable[[], Counter[UUID]] = self._sandbox_calls
 
     def start_worker(self, *, concurrency: int = 2, **environment: object) -> Worker:
         """One more worker, ready."""
@@ -60,9 +62,10 @@ class System:
         self.processes.append(worker)
         return worker
 
-    def start_beat(self) -> Process:
+    def start_beat(self, **environment: object) -> Process:
         """One more beat."""
-        beat = Process(["beat"], self.environment, self._next_log("beat"))
+        given = {name: str(value) for name, value in environment.items()}
+        beat = Process(["beat"], {**self.environment, **given}, self._next_log("beat"))
         self.processes.append(beat)
         return beat
 
@@ -217,8 +220,8 @@ class System:
             within=within,
         )
 
-    def calls(self) -> Counter[UUID]:
-        """How often the provider has accepted each request: what would have been paid for."""
+    def _sandbox_calls(self) -> Counter[UUID]:
+        """How often the sandbox has accepted each request: what would have been paid for."""
         ledger = (self.videos / ".sandbox").glob("*.json")
         return Counter(UUID(json.loads(path.read_text())["request_id"]) for path in ledger)
 

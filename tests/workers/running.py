@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 
 from db import processes
+from tests import warm
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -21,15 +22,27 @@ from tests.workers.waiting import PATIENCE, until
 
 _OF_A_SIGNAL: Final = re.compile(r"(worker: .* shutdown \(MainProcess\))?$")
 
+WARM: Final = ("worker", "beat", "bot")
+"""Those that need not load themselves first."""
+
 
 class Process:
     """A long-running command of ours as a real process, its log in a file."""
 
+    #: What is run.
+    module = "bot.cli"
+
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self._path = log
+        self._process: Popen[bytes] | warm.Warm
+        if warm.IS_ON and self.module == "bot.cli" and command[0] in WARM:
+            self._process = warm.start(
+                command, env=environment, cwd=log.parent, stdout=log, stderr=log
+            )
+            return
         with log.open("ab") as lines:
-            argv = [sys.executable, "-m", "bot.cli", *command]
-            self._process: Popen[bytes] = processes.spawn(
+            argv = [sys.executable, "-m", self.module, *command]
+            self._process = processes.spawn(
                 argv, env=environment, cwd=log.parent, stdout=lines, stderr=lines
             )
 

@@ -1,7 +1,6 @@
 """The steps of a request without Postgres, one by one: what the mark allows, and how each ends."""
 
 import json
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,15 +10,15 @@ import pytest
 
 from db.engine import Database
 from db.meanwhile import Meanwhile
+from db.records import ReplyTo
 from db.settings import DatabaseSettings
 from db.states import Status
 from tests.db.rows import new_request
 from tests.workers.test_money import context_of
 from workers import answering_alone, following_alone, memory, outage, starting_alone
+from workers.attempts import LOOKS, MAX_ATTEMPTS
 from workers.context import Context
-from workers.following import LOOKS
 from workers.settings import SandboxOutcome
-from workers.starting import MAX_ATTEMPTS
 
 NOWHERE = DatabaseSettings.model_validate({"database_url": "postgresql://nobody@127.0.0.1:1/no"})
 
@@ -74,7 +73,7 @@ def test_what_is_refused_ends_and_gives_its_money_back(does_count: bool) -> None
 
 def test_what_is_not_taken_is_tried_again_for_a_while() -> None:
     context, known = alone(SandboxOutcome.BUSY), asked()
-    for attempt in range(MAX_ATTEMPTS + 1):
+    for attempt in range(MAX_ATTEMPTS):
         assert (known.status, known.attempts) == (Status.PENDING, attempt)
         known, pause = starting_alone.start(context, known)
         assert pause > timedelta(0)
@@ -123,7 +122,7 @@ def test_a_video_that_does_not_show_is_waited_for_and_then_a_failure() -> None:
     known, _ = starting_alone.start(context, asked())
     for video in context.storage.outputs(str(known.gcs_prefix)):
         Path(video.removeprefix("file://")).unlink()
-    for _ in range(LOOKS):
+    for _ in range(LOOKS - 1):
         known, pause = following_alone.follow(context, known)
         assert known.status is Status.GENERATING
         assert pause > timedelta(0)
@@ -145,15 +144,35 @@ def test_one_of_two_that_came_to_the_same_end_answers() -> None:
     assert answering_alone.answer(context, tried[0], None) is not None
 
 
-def test_only_those_are_remembered_whose_time_has_not_come() -> None:
+def test_those_are_remembered_that_are_due_and_that_nobody_can_have_taken_up() -> None:
     context = alone(SandboxOutcome.COMPLETED)
-    memory.take()
-    early, late = (starting_alone.start(context, asked())[0].as_request() for _ in range(2))
-    now = time.monotonic()
-    memory.keep(early, None, due_in=timedelta(seconds=1), since=now - 2)
-    memory.keep(late, None, due_in=timedelta(minutes=1), since=now)
-    assert [each.request for each in memory.take()] == [late]
-    assert not memory.take()
+    memory.take(most=1000)
+    long_due, due, later = (
+        starting_alone.start(context, asked())[0].as_request() for _ in range(3)
+    )
+    memory.keep(context, long_due, due_in=-memory.ON_ITS_WAY)
+    memory.keep(context, due, due_in=timedelta(seconds=-1))
+    memory.keep(context, later, due_in=timedelta(minutes=1))
+    memory.prune()
+    assert [each.request for each in memory.take(most=1000)] == [due]
+    memory.keep(context, later, due_in=timedelta(0))
+    assert [each.request for each in memory.take(most=1000)] == [later]
+    assert not memory.take(most=1000)
+
+
+def test_where_an_answer_goes_stays_known() -> None:
+    context, reply_to = alone(SandboxOutcome.COMPLETED), ReplyTo("1", "token")
+    request = starting_alone.start(context, asked())[0].as_request()
+    memory.keep(context, request, due_in=timedelta(minutes=1), reply_to=reply_to)
+    memory.keep(context, request, due_in=timedelta(0))
+    assert [each.reply_to for each in memory.take(most=1000)] == [reply_to]
+
+
+def test_what_was_deleted_is_not_remembered() -> None:
+    context = alone(SandboxOutcome.COMPLETED)
+    request = starting_alone.start(context, asked())[0].as_request()
+    memory.keep(context, replace(request, deleted_at=datetime.now(UTC)), due_in=timedelta(0))
+    assert not memory.take(most=1000)
 
 
 def test_a_message_knows_everything_but_what_its_headers_carry() -> None:

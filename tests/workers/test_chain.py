@@ -19,7 +19,7 @@ from tests.workers.broker import altered
 from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
 from tests.workers.waiting import until
-from workers import chain, following
+from workers import chain, ends
 from workers.settings import SandboxOutcome
 
 #: What a log may show of a prompt, and what nobody but the provider may see.
@@ -241,7 +241,7 @@ def test_nothing_is_heard_of_the_operation(with_outcome: WithOutcome) -> None:
     [(300, "5 minutes"), (60, "1 minute"), (1, "1 second"), (90, "90 seconds")],
 )
 def test_the_sentence_of_a_timeout_has_the_configured_figure(seconds: int, figure: str) -> None:
-    message = following.timeout_message(timedelta(seconds=seconds))
+    message = ends.timeout_message(timedelta(seconds=seconds))
     assert message == f"Generation timed out after {figure}"
 
 

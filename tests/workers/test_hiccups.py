@@ -23,6 +23,7 @@ from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
 from tests.workers.waiting import until
 from workers import admitting, chain, following, outage, starting
+from workers.attempts import LOOKS
 from workers.chain import BrokerUnavailable
 from workers.providers.sandbox import SandboxProvider
 from workers.settings import SandboxOutcome
@@ -169,7 +170,7 @@ def test_a_video_that_never_shows_is_a_failure(make_system: MakeSystem) -> None:
     system = make_system()
     request_id, video = finished(system)
     shows_at(video, time.time() + 3600)
-    for _ in range(following.LOOKS):
+    for _ in range(LOOKS):
         assert following.finalize(system.context, request_id) is Step.STOPPED
     row = system.row(request_id)
     assert (row.status, row.error_code) == (Status.FAILED, "no_video")

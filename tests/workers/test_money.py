@@ -13,7 +13,7 @@ from db.engine import Database
 from db.records import NewRequest, Request
 from db.states import Status
 from tests.db.rows import new_request, row
-from workers import admitting, following, providers, starting
+from workers import admitting, attempts, following, providers, starting
 from workers.context import Context
 from workers.settings import SandboxOutcome, WorkerSettings
 from workers.starting import Step
@@ -68,8 +68,8 @@ def test_rl7_who_was_too_busy_for_too_long_is_not_paid(
     new = new_request()
     admitting.admit(context, new)
     with database.begin() as conn:
-        attempts = {"attempts": starting.MAX_ATTEMPTS}
-        conn.execute(text("UPDATE video_requests SET attempts = :attempts"), attempts)
+        most = {"attempts": attempts.MAX_ATTEMPTS}
+        conn.execute(text("UPDATE video_requests SET attempts = :attempts"), most)
     starting.start(context, new.id)
     request = row(database, new.id)
     assert (request.error_code, request.billed, request.counted) == ("busy", False, does_count)

@@ -11,7 +11,8 @@ from sqlalchemy import text
 from db import keeping, pacing
 from db.states import Status
 from tests.db.rows import new_request
-from tests.faults.gates import Death, Gates, Point
+from tests.faults.gates import Gates
+from tests.faults.points import Death, Point
 from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
 from workers import admitting, starting, turns

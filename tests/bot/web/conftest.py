@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 
 from db import embedded, migrate
 from db.processes import free_port
-from tests.bot.running import Running, assert_nothing_left, started, until
+from tests.bot.running import Running, assert_nothing_left, listener, started, until
 from tests.bot.web.client import Answer, get
 from workers.embedded import redis
 
@@ -42,19 +42,6 @@ class Site:
         return until(look, f"{path} answering {status}")
 
     @contextmanager
-    def frozen(self, server: psutil.Process) -> Iterator[None]:
-        """All of a server stands still, and its socket goes on to take connections."""
-        processes = [server, *server.children(recursive=True)]
-        for each in processes:
-            each.suspend()
-        try:
-            yield
-        finally:
-            for each in processes:
-                with suppress(psutil.NoSuchProcess):
-                    each.resume()
-
-    @contextmanager
     def refusing(self) -> Iterator[None]:
         """Postgres lets nobody into the database."""
         url = make_url(self.database_url)
@@ -77,17 +64,6 @@ class Site:
         return sum(
             1 for each in process.net_connections() if each.raddr and each.raddr.port == port
         )
-
-
-def listener(url: str) -> psutil.Process:
-    """The server that listens there, one of our children."""
-    port = make_url(url).port
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            for each in process.net_connections():
-                if each.status == psutil.CONN_LISTEN and each.laddr.port == port:
-                    return process
-    raise AssertionError(f"Nobody listens on {port}")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 
 from db import migrate
 from db.processes import free_port
-from tests.bot.running import run, started
+from tests.bot.running import frozen, run, started
 from tests.bot.web.client import Answer, ask
 from tests.bot.web.conftest import Site, new_site
 
@@ -30,7 +30,7 @@ def nothing_wrong(_: Site) -> Iterator[None]:
 
 @contextmanager
 def frozen_postgres(site: Site) -> Iterator[None]:
-    with site.frozen(site.postgres):
+    with frozen(site.postgres):
         yield
 
 
@@ -42,7 +42,7 @@ def refusing_postgres(site: Site) -> Iterator[None]:
 
 @contextmanager
 def frozen_redis(site: Site) -> Iterator[None]:
-    with site.frozen(site.redis):
+    with frozen(site.redis):
         yield
 
 

@@ -17,7 +17,7 @@ from db.engine import Database
 from db.processes import free_port
 from db.settings import DatabaseSettings
 from db.states import Status
-from tests.bot.running import started, until
+from tests.bot.running import frozen, started, until
 from tests.bot.web.client import Answer, ask, get
 from tests.bot.web.conftest import Site
 from tests.db.rows import admitted, in_state, make_due
@@ -89,7 +89,7 @@ def test_the_figures_are_what_is_in_postgres_and_on_the_broker(site: Site) -> No
 
 def test_without_postgres_it_tells_the_rest_in_time(site: Site) -> None:
     wait_for(site, database_up=1, broker_up=1)
-    with site.frozen(site.postgres):
+    with frozen(site.postgres):
         found = wait_for(site, database_up=0)
         assert found["broker_up"] == 1
         assert "queue_messages/starting" in found
@@ -103,7 +103,7 @@ def test_without_postgres_it_tells_the_rest_in_time(site: Site) -> None:
 
 def test_without_redis_it_tells_the_rest_in_time(site: Site) -> None:
     wait_for(site, database_up=1, broker_up=1)
-    with site.frozen(site.redis):
+    with frozen(site.redis):
         found = wait_for(site, broker_up=0)
         assert found["database_up"] == 1
         assert "requests_open/pending" in found

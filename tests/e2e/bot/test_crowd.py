@@ -4,18 +4,17 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing
 from pathlib import Path
 from uuid import UUID
 
-import psutil
 import pytest
 from redis import Redis
 
 from bot.discord import sentences
 from db.embedded import postgres
 from db.migrate import migrate
-from tests.bot.web.conftest import listener
+from tests.bot.running import frozen, listener
 from tests.e2e.bot.studio import Studio, id_of, wait_until_said
 from tests.e2e.discord import FakeDiscord, Guild, Interaction
 from tests.workers.harness import new_system
@@ -74,21 +73,6 @@ def rush(discord: FakeDiscord, guild: Guild) -> list[Interaction]:
     return asked
 
 
-@contextmanager
-def frozen(url: str) -> Iterator[None]:
-    """The server stands still, and its socket goes on to take connections."""
-    server = listener(url)
-    processes = [server, *server.children(recursive=True)]
-    for each in processes:
-        each.suspend()
-    try:
-        yield
-    finally:
-        for each in processes:
-            with suppress(psutil.NoSuchProcess):
-                each.resume()
-
-
 # In this order: each leaves the servers as the next one needs them.
 
 
@@ -110,7 +94,7 @@ def test_postgres_stands_still(studio: Studio, discord: FakeDiscord, guild: Guil
     """What is asked for waits in the queue, and comes to its end when Postgres goes on."""
     system = studio.system
     ana = discord.new_person("ana", guild)
-    with frozen(system.environment["DATABASE_URL"]):
+    with frozen(listener(system.environment["DATABASE_URL"])):
         # The ceiling of the outage, in the bot alone: a day's limit each.
         hers = [ana.slash("veo", {"prompt": f"kite number {number}"}) for number in range(3)]
         asked = rush(discord, guild)

@@ -1,29 +1,142 @@
-"""Redis forgets what was asked for before anybody took it up, and nobody notices."""
+"""What was asked for and is no row yet: lost by Redis, or with the bot that it was asked of."""
 
-from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import pytest
+from sqlalchemy import text
+
+from bot.discord import sentences
 from tests.e2e.bot.conftest import NewStudio
-from tests.e2e.bot.studio import id_of
-from tests.e2e.discord import Person
+from tests.e2e.bot.studio import Studio, id_of
+from tests.e2e.discord import FakeDiscord, Interaction, Person
 from tests.workers.waiting import stays, until
 
+KITE = {"prompt": "a red kite over a grassy park"}
 
-def test_what_redis_has_forgotten_is_made_all_the_same(new_studio: NewStudio, ana: Person) -> None:
-    studio = new_studio(RESCUE_AFTER_SECONDS=1)
-    broker = studio.system.broker
+
+@pytest.fixture(scope="module")
+def shared(new_studio: NewStudio) -> Studio:
+    return new_studio(RESCUE_AFTER_SECONDS=1)
+
+
+@pytest.fixture
+def studio(shared: Studio) -> Iterator[Studio]:
+    """Without a worker, or anything of the test before."""
+    yield shared
+    for each in shared.system.processes:
+        each.kill()
+    shared.system.broker.flush()
+    with shared.system.database.begin() as conn:
+        conn.execute(text("TRUNCATE sent_requests"))
+
+
+def a_minute_passes(studio: Studio) -> None:
+    """Since whatever was asked for and is no row yet."""
+    with studio.system.database.begin() as conn:
+        conn.execute(
+            text(
+                "UPDATE sent_requests SET due_at = now(),"
+                " sent_at = sent_at - interval '1 minute',"
+                " expires_at = expires_at - interval '1 minute'"
+            )
+        )
+
+
+def kept(studio: Studio) -> int:
+    """How many a bot looks after."""
+    with studio.system.database.autocommit() as conn:
+        return int(conn.execute(text("SELECT count(*) FROM sent_requests")).scalar_one())
+
+
+def is_waiting(studio: Studio, asked: Interaction) -> bool:
+    """Whether it is in the queue, once, and nothing else is."""
+    return studio.system.broker.outstanding() == {id_of(asked): 1}
+
+
+@contextmanager
+def redis_frozen(studio: Studio) -> Iterator[None]:
+    """For the block, Redis takes connections and answers nothing."""
+    server = studio.system.broker.server()
+    server.suspend()
+    try:
+        yield
+    finally:
+        server.resume()
+
+
+def test_what_redis_has_forgotten_is_made_all_the_same(studio: Studio, ana: Person) -> None:
     with studio.bot() as bot:
-        asked = ana.slash("veo", {"prompt": "a red kite over a grassy park"})
-        once = Counter({id_of(asked): 1})
-        until(lambda: broker.outstanding() == once, what="it is in the queue")
+        asked = ana.slash("veo", KITE)
+        until(lambda: is_waiting(studio, asked), what="it is in the queue")
         # That nobody takes it up is no loss.
-        assert stays(lambda: broker.outstanding() == once, seconds=3)
-        broker.flush()
-        until(lambda: broker.outstanding() == once, what="it is sent again")
+        assert stays(lambda: is_waiting(studio, asked), seconds=3)
+        studio.system.broker.flush()
+        until(lambda: is_waiting(studio, asked), what="it is sent again")
         studio.system.start_worker()
         asked.wait_for(lambda it: it.attachments, "the video")
         # More than once where the worker takes long with it: it is the same request.
         assert bot.said("request_sent_again", request_id=str(id_of(asked)))
-        assert studio.system.calls() == once
+        assert studio.system.calls()[id_of(asked)] == 1
+        assert not bot.said("waiting_told")
+    assert kept(studio) == 0
+
+
+def test_who_is_not_taken_on_within_a_minute_is_told_and_served_whatever_has_died(
+    studio: Studio, ana: Person
+) -> None:
+    """The bot is killed, Redis stands still and has lost it, and another bot knows of it."""
+    with studio.bot() as bot:
+        asked = ana.slash("veo", KITE)
+        bot_said = asked.wait_for_text("Your video goes into the queue").content
+        until(lambda: bot.said("request_published"), what="it is handed over")
+        bot.kill()
+    a_minute_passes(studio)
+    studio.system.broker.flush()
+    with redis_frozen(studio):
+        with studio.bot() as bot:
+            asked.wait_for_text(sentences.WAITS)
+            until(lambda: bot.said("waiting_told"), what="it is known to be told")
+            bot.kill()
+        # Nor is it told twice.
+        a_minute_passes(studio)
+    with studio.bot() as bot:
+        until(lambda: bot.said("request_sent_again"), what="it is sent again")
+        studio.system.start_worker()
+        asked.wait_for(lambda it: it.attachments, "the video")
+        assert [each.content for each in asked.history].count(sentences.WAITS) == 1
+        assert asked.history[0].content in ("", bot_said)
+        assert studio.system.calls()[id_of(asked)] == 1
+    assert kept(studio) == 0
+
+
+def test_a_bot_that_dies_before_it_hands_over_leaves_it_to_the_next(
+    studio: Studio, discord: FakeDiscord, ana: Person
+) -> None:
+    with studio.bot() as bot:
+        hangs = discord.faults.hang("PATCH /webhooks/*")
+        asked = ana.slash("veo", KITE)
+        hangs.wait_until_reached()
+        bot.kill()
+        hangs.release()
+    assert not studio.system.broker.messages()
+    with studio.bot():
+        until(lambda: is_waiting(studio, asked), what="it is sent")
+
+
+def test_what_was_asked_for_without_postgres_is_looked_after_when_that_is_back(
+    studio: Studio, ana: Person
+) -> None:
+    with studio.bot() as bot:
+        with studio.system.postgres_away():
+            asked = ana.slash("veo", KITE)
+            asked.wait_for_text(sentences.QUEUED_BLINDLY)
+            until(lambda: bot.said("request_published"), what="it is handed over")
+            studio.system.broker.flush()
+        until(lambda: kept(studio) == 1, what="it is kept")
+        a_minute_passes(studio)
+        asked.wait_for_text(sentences.WAITS)
+        until(lambda: is_waiting(studio, asked), what="it is sent again")
 
 
 def test_what_was_refused_is_not_asked_again(new_studio: NewStudio, ana: Person) -> None:
@@ -31,8 +144,23 @@ def test_what_was_refused_is_not_asked_again(new_studio: NewStudio, ana: Person)
     # The bot has laxer limits than the worker, as two that ask at once have.
     studio.system.start_worker()
     with studio.bot(DAILY_LIMIT=2) as bot:
-        first = ana.slash("veo", {"prompt": "a red kite over a grassy park"})
+        first = ana.slash("veo", KITE)
         first.wait_for(lambda it: it.attachments, "the video")
         second = ana.slash("veo", {"prompt": "a blue kite over a grassy park"})
         second.wait_for_text("The one video of the last 24 hours is used.")
-        assert stays(lambda: not bot.said("request_sent_again"), seconds=3)
+        a_minute_passes(studio)
+        until(lambda: kept(studio) == 0, what="nobody looks after it any more")
+        assert not bot.said("request_sent_again")
+        assert not bot.said("waiting_told")
+
+
+def test_what_was_not_taken_on_is_not_sent_when_redis_is_back(studio: Studio, ana: Person) -> None:
+    with studio.bot() as bot:
+        with redis_frozen(studio):
+            asked = ana.slash("veo", KITE)
+            asked.wait_for_text(sentences.NOT_TAKEN_ON)
+        studio.system.broker.flush()
+        a_minute_passes(studio)
+        until(lambda: kept(studio) == 0, what="nobody looks after it any more")
+        assert not bot.said("request_sent_again")
+        assert asked.content == sentences.NOT_TAKEN_ON

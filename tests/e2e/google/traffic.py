@@ -28,6 +28,8 @@ class Call:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    #: The client's end of the connection that it came by.
+    line: int
     status: int | None = None
     at: float = field(default_factory=time.monotonic)
 
@@ -54,6 +56,8 @@ class Fault:
     answer: web.Response | None = None
     holds: bool = False
     reached: int = 0
+    #: Of the call that has met it last.
+    line: int | None = None
     _gates: list[Callable[[], object]] = field(default_factory=list)
 
 
@@ -142,8 +146,10 @@ class Traffic:
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Note the call, and let it meet its accident."""
+        assert request.transport is not None
+        line = request.transport.get_extra_info("peername")[1]
         call = Call(
-            request.method, request.path, request.query, request.headers, await request.read()
+            request.method, request.path, request.query, request.headers, await request.read(), line
         )
         with self._changed:
             self._calls.append(call)
@@ -170,6 +176,7 @@ class Traffic:
                 return None
             fault.left -= 1
             fault.reached += 1
+            fault.line = call.line
             fault._gates.append(lambda: loop.call_soon_threadsafe(gate.set))
             self._changed.notify_all()
         if fault.holds:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from aiohttp import web
 
@@ -91,6 +91,12 @@ class FakeVertex:
     def starts(self, prompt: str) -> list[Any]:
         """The bodies of all calls of ``predictLongRunning`` with this prompt: what may be paid."""
         return [each.body for each in self.calls if each.is_start and each.prompt == prompt]
+
+    def taken(self) -> Counter[UUID]:
+        """How often a call was accepted for the place of each request: what was paid for."""
+        with self._lock:
+            places = [each.storage_uri for each in self._operations.values()]
+        return Counter(UUID(place.rstrip("/").rpartition("/")[2]) for place in places)
 
     def polls(self, prompt: str) -> int:
         """How often it was asked about."""

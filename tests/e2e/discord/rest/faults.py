@@ -50,6 +50,8 @@ class Fault:
     is_global: bool = False
     reached: int = 0
     """How many requests have met it."""
+    line: int | None = None
+    """The client's end of the connection by which the last of them came."""
     holds: bool = False
     _gates: list[Callable[[], object]] = field(default_factory=list)
 
@@ -62,13 +64,14 @@ class Fault:
             and (files > 0 or not self.only_uploads)
         )
 
-    async def meet(self) -> None:
+    async def meet(self, line: int | None) -> None:
         """A request is here; it stays as long as the fault holds it."""
         gate = asyncio.Event()
         loop = asyncio.get_running_loop()
         with self.world.moving():
             self.left -= 1
             self.reached += 1
+            self.line = line
             holds = self.holds
             self._gates.append(lambda: loop.call_soon_threadsafe(gate.set))
         if holds:

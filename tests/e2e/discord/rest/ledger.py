@@ -28,6 +28,8 @@ class Entry:
     code: int | None = None
     """The JSON error code, if it was refused."""
     files: int = 0
+    line: int | None = None
+    """The client's end of the connection that it came by."""
     at: float = field(default_factory=time.monotonic)
     seconds: float | None = None
 

@@ -48,6 +48,8 @@ class Rest:
         """Answer a request, or cut it."""
         path = request.path.removeprefix(API)
         entry = self.ledger.open(request.method, path)
+        if request.transport is not None:
+            entry.line = request.transport.get_extra_info("peername")[1]
         try:
             response = await self._respond(request, path, entry)
         except (Cut, ConnectionError):
@@ -97,7 +99,7 @@ class Rest:
         fault = self.faults.take(str(entry.route), entry.files, when)
         if fault is None:
             return
-        await fault.meet()
+        await fault.meet(entry.line)
         if fault.ending is Ending.CUT:
             raise Cut
         if fault.ending is Ending.REFUSED:

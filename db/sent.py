@@ -1,0 +1,124 @@
+"""What was handed to the queue and is no row yet, with the token of its answer.
+
+A function takes the caller's connection; every time is the database's clock.
+"""
+
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, exists, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from db.records import NewRequest, ReplyTo, Sent
+from db.tables import sent_requests, video_requests
+
+LIFE: Final = timedelta(minutes=14)
+"""For so long an answer can be filled for certain."""
+
+c = sent_requests.c
+_IS_A_ROW: Final = exists().where(video_requests.c.id == c.request_id)
+
+
+def keep(
+    conn: Connection,
+    new: NewRequest,
+    reply_to: ReplyTo,
+    told: str,
+    *,
+    look_in: timedelta,
+    ago: timedelta = timedelta(0),
+) -> None:
+    """Keep what is being sent, or was so long `ago`, and look at it first after `look_in`.
+
+    `told` is what the one who asked reads.
+    """
+    kept = insert(sent_requests).values(
+        request_id=new.id,
+        request=new.as_row(),
+        application_id=reply_to.application_id,
+        token=reply_to.token,
+        told=told,
+        sent_at=func.now() - ago,
+        due_at=func.now() + look_in,
+        expires_at=func.now() + LIFE - ago,
+    )
+    conn.execute(kept.on_conflict_do_nothing())
+
+
+def take(conn: Connection, *, limit: int, lease: timedelta) -> list[Sent]:
+    """Up to `limit` of those to be looked at now, the longest due first; for `lease` nobody else's.
+
+    What is a row by now is done with, and dropped.
+    """
+    due = c.due_at <= func.now()
+    conn.execute(delete(sent_requests).where(due, _IS_A_ROW | (c.expires_at <= func.now())))
+    taken = (
+        select(c.request_id)
+        .where(due)
+        .order_by(c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("taken")
+    )
+    found = conn.execute(
+        update(sent_requests)
+        .where(c.request_id == taken.c.request_id)
+        .values(due_at=func.now() + lease)
+        .returning(sent_requests, (func.now() - c.expires_at + LIFE).label("age"))
+    ).mappings()
+    return [
+        Sent(
+            NewRequest.from_row(each["request"]),
+            ReplyTo(each["application_id"], each["token"]),
+            each["told"],
+            each["sent_at"],
+            each["age"],
+            is_told_of=each["told_at"] is not None,
+        )
+        for each in found
+    ]
+
+
+def sent_again(conn: Connection, request_id: UUID) -> None:
+    """It is being sent anew."""
+    conn.execute(update(sent_requests).where(c.request_id == request_id).values(sent_at=func.now()))
+
+
+def begin_telling(conn: Connection, request_id: UUID, *, at_most: timedelta) -> bool:
+    """Whether its answer may be edited now, within `at_most`: nobody has taken the request up.
+
+    Who admits it (:func:`db.replies.keep`) waits for this statement or comes before it; whoever
+    delivers the answer then waits for the edit.
+    """
+    begun = (
+        update(sent_requests)
+        .where(c.request_id == request_id, ~_IS_A_ROW)
+        .values(telling_until=func.now() + at_most)
+        .returning(c.request_id)
+    )
+    return conn.execute(begun).first() is not None
+
+
+def end_telling(conn: Connection, request_id: UUID) -> None:
+    """The edit was answered: it is told, and none is under way any more."""
+    conn.execute(
+        update(sent_requests)
+        .where(c.request_id == request_id)
+        .values(told_at=func.now(), telling_until=None)
+    )
+
+
+def forget(conn: Connection, request_id: UUID) -> None:
+    """Nobody is to look at it any more."""
+    conn.execute(delete(sent_requests).where(c.request_id == request_id))
+
+
+def forget_of(conn: Connection, user_id: str) -> None:
+    """The same for all that a user has sent."""
+    conn.execute(delete(sent_requests).where(c.request["user_id"].astext == user_id))
+
+
+def forget_expired(conn: Connection) -> None:
+    """Drop all whose tokens are dead, should no bot have seen to it."""
+    conn.execute(delete(sent_requests).where(c.expires_at <= func.now()))

@@ -1,0 +1,81 @@
+"""Death while it is written down what happened without Postgres: written once, and whole (DG3)."""
+
+from typing import Any, Final
+from uuid import uuid4
+
+import pytest
+
+from tests.e2e.delivery import Asked
+from tests.faults.ledger import Line, draw_up, table
+from tests.faults.points import Death, Point
+from tests.faults.scene import Scene, Victim, scene
+from tests.workers.conftest import MakeSystem
+from workers.app import VISIBILITY_TIMEOUT
+
+SETTINGS: Final[dict[str, Any]] = {
+    "SANDBOX_OUTCOME": "failed",
+    "SANDBOX_SECONDS": 1,
+    "RESCUE_AFTER_SECONDS": 1,
+}
+BOUND: Final = VISIBILITY_TIMEOUT + 60.0
+"""Seconds until the message of a dead worker has come back, and was heard."""
+
+
+def serve_without_postgres(scene: Scene, mark: str) -> Asked:
+    """A request that was made and answered, of which Postgres knows nothing; nobody moves."""
+    system, worker = scene.studio.system, scene.worker
+    with system.postgres_away():
+        asked = scene.ask(user_id=f"{mark}{uuid4()}")
+        told = {"request_id": str(asked.id)}
+        scene.studio.wait(lambda: worker.said("request_delivered", **told), "it is answered")
+        worker.freeze()
+    scene.gates.connect()
+    assert system.find(asked.id) is None
+    return asked
+
+
+def write_and_die(scene: Scene, death: Death) -> Asked:
+    """The same, and the death of the one who writes it down."""
+    asked = serve_without_postgres(scene, scene.gates.mark(Point.ADMISSION, death))
+    with scene.writing(Point.ADMISSION, death) as is_reached:
+        scene.worker.thaw()
+        is_reached()
+        # All of it, or nothing.
+        is_written = scene.studio.system.find(asked.id) is not None
+        assert is_written is (death is Death.AFTER)
+        scene.kill()
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("victim", "deaths"),
+    [
+        (Victim.CHILD, [Death.AFTER]),
+        pytest.param(Victim.CHILD, [*Death], marks=pytest.mark.long),
+        pytest.param(Victim.WORKER, [*Death], marks=pytest.mark.long),
+    ],
+)
+def test_who_writes_it_down_dies(
+    make_system: MakeSystem, victim: Victim, deaths: list[Death]
+) -> None:
+    with scene(make_system, victim, **SETTINGS) as found:
+        asked = {death: write_and_die(found, death) for death in deaths}
+        lines = []
+        for death, each in asked.items():
+            found.studio.system.wait_for_row(
+                each.id, lambda row: bool(row.delivered_at), within=BOUND
+            )
+            lines.append(draw_up(f"{victim}: written, {death}", found.studio, [each]))
+        if victim is Victim.CHILD:
+            # Whatever came again has come.
+            found.studio.system.wait_until_quiet()
+        print(table(lines))
+        for line, each in zip(lines, asked.values(), strict=True):
+            assert line == Line(line.fault, 1, 1, 1, 1, lost=0, doubled=0)
+            row = found.studio.system.row(each.id)
+            story = found.studio.system.story(each.id)
+            assert story == ["created", "generating", "failed", "failed", "delivered"]
+            assert row.completed_at is not None
+            assert row.delivered_at is not None
+            assert row.created_at < row.completed_at < row.delivered_at
+            assert found.used(each) == 1
