@@ -48,7 +48,7 @@ class Evidence:
         ids = [one.id for one in asked]
         self.rows = {row.id: row for row in stage.system.rows(ids)}
         self.stories = _stories(stage, ids)
-        self.calls = stage.google.vertex.taken
+        self.calls = stage.google.vertex.taken()
         self.answers: dict[UUID, list[Message]] = defaultdict(list)
         #: What the bot has written to channels, by what makes each message one.
         self.written: set[str] = set()
@@ -76,7 +76,7 @@ class Evidence:
         if row is None:
             is_over = self.is_told(one) or self.is_cut_off(one)
             return is_over and one.id not in self.on_the_way
-        is_to_come = row.status is Status.TIMEOUT and self.calls[one.prompt] and one.has_video
+        is_to_come = row.status is Status.TIMEOUT and self.calls[one.id] and one.has_video
         last = "delivered late" if is_to_come else "delivered"
         return last in self.stories[one.id]
 
@@ -95,7 +95,7 @@ class Evidence:
 
     def complaints(self, one: Asked) -> Iterator[str]:
         """What is wrong with it."""
-        row, calls = self.rows.get(one.id), self.calls[one.prompt]
+        row, calls = self.rows.get(one.id), self.calls[one.id]
         if row is None:
             if calls:
                 yield "was paid for, and there is no row of it"
@@ -133,7 +133,7 @@ class Evidence:
 
     def too_many(self, one: Asked) -> tuple[int, int]:
         """Calls and answers too many; and answers too many that Discord itself left unknown."""
-        calls = max(0, self.calls[one.prompt] - 1)
+        calls = max(0, self.calls[one.id] - 1)
         allowed = 1 + ("delivered late" in self.stories[one.id])
         answers = max(0, len(self.answers[one.id]) - allowed)
         is_unsure = one.answer.token in self.unsure
@@ -152,7 +152,7 @@ def line(fault: str, stage: Stage, asked: Sequence[Asked], seconds: float) -> Li
         asked=len(asked),
         accepted=len(found.rows),
         ended=sum(row.status.has_ended for row in found.rows.values()),
-        paid_calls=sum(found.calls[one.prompt] for one in asked),
+        paid_calls=sum(found.calls[one.id] for one in asked),
         answers=sum(len(found.answers[one.id]) for one in asked),
         unknown=sum(unknown for _, unknown in doubled),
         cut_off=sum(found.is_cut_off(one) for one in asked),

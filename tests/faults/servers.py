@@ -13,7 +13,7 @@ import psycopg2
 from redis import Redis, RedisError
 
 from db import embedded, migrate, processes
-from tests.bot.web.conftest import listener
+from tests.bot.running import listener
 from tests.conftest import QUICK
 from tests.workers.waiting import until
 

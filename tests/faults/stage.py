@@ -5,12 +5,14 @@ the product knows of it; what a test learns it learns from Google, Discord, the 
 """
 
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import Final
 
 import psutil
@@ -39,7 +41,14 @@ class Stage:
     """What a test holds in its hands."""
 
     def __init__(
-        self, system: System, postgres: Server, redis: Server, there: Google, discord: FakeDiscord
+        self,
+        system: System,
+        postgres: Server,
+        redis: Server,
+        there: Google,
+        discord: FakeDiscord,
+        *,
+        workers: int,
     ) -> None:
         self.system = system
         self.postgres = postgres
@@ -49,10 +58,12 @@ class Stage:
         self.numbers = count(1)
         #: By the monotonic clock.
         self.bot_killed_at: list[float] = []
-        self.bot = self.start_bot()
-        for _ in range(2):
-            self.start_worker()
+        # They take their time, side by side.
         self.start_beat()
+        self.bot = self._launch_bot()
+        for _ in range(workers):
+            self.start_worker()
+        self._wait_for_bot()
 
     @property
     def daily_limit(self) -> int:
@@ -86,20 +97,26 @@ class Stage:
         """One more."""
         return self.system.start_beat()
 
-    def start_bot(self) -> Process:
+    def start_bot(self) -> None:
         """The one bot, serving; a former one has ended."""
         self.discord.gateway.wait_until_gone()
-        log = self.system.folder / f"bot-{len(self.system.processes) + 1}.log"
-        self.bot = Process(["bot"], self.system.environment, log)
-        self.system.processes.append(self.bot)
-        self.discord.gateway.wait_until_connected()
-        self.discord.wait_for_commands(*COMMANDS)
-        return self.bot
+        self.bot = self._launch_bot()
+        self._wait_for_bot()
 
     def kill_bot(self) -> None:
         """It dies, and nobody listens until another is started."""
         self.bot_killed_at.append(time.monotonic())
         self.bot.kill()
+
+    def _launch_bot(self) -> Process:
+        log = self.system.folder / f"bot-{len(self.system.processes) + 1}.log"
+        bot = Process(["bot"], self.system.environment, log)
+        self.system.processes.append(bot)
+        return bot
+
+    def _wait_for_bot(self) -> None:
+        self.discord.gateway.wait_until_connected(within=2 * PATIENCE)
+        self.discord.wait_for_commands(*COMMANDS)
 
     def stop(self) -> None:
         """Ask every process to end, as an operator does, and wait until it has."""
@@ -107,7 +124,13 @@ class Stage:
         for each in running:
             each.terminate()
         for each in running:
-            each.wait(within=2 * PATIENCE)
+            try:
+                each.wait(within=2 * PATIENCE)
+            except TimeoutExpired:
+                # It says where it stands.
+                os.kill(each.pid, signal.SIGABRT)
+                each.wait()
+                raise AssertionError(f"It does not end:\n{each.log[-5000:]}") from None
 
     def orphans(self) -> list[psutil.Process]:
         """What lives on of processes that have ended: each began a session of its own."""
@@ -131,7 +154,7 @@ def film(prompt: str) -> bytes:
 
 
 @contextmanager
-def new_stage(**environment: object) -> Iterator[Stage]:
+def new_stage(*, workers: int = 2, **environment: object) -> Iterator[Stage]:
     """A stage for the block, on which all goes well so far."""
     with ExitStack() as stack:
         place = tempfile.TemporaryDirectory(prefix="video-bot-faults-")
@@ -148,9 +171,10 @@ def new_stage(**environment: object) -> Iterator[Stage]:
             "GENERATION_TIMEOUT_SECONDS": TIMEOUT,
             "RESCUE_AFTER_SECONDS": RESCUE_AFTER,
             "VEO_STARTS_PER_MINUTE": 10_000,
+            "PYTHONFAULTHANDLER": 1,
             **environment,
         }
         system = stack.enter_context(new_system(folder / "system", postgres.url, **given))
         redis = stack.enter_context(servers.keeping(system.broker.url))
-        yield Stage(system, postgres, redis, there, discord)
+        yield Stage(system, postgres, redis, there, discord, workers=workers)
         assert not discord.unexpected

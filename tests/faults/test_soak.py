@@ -29,7 +29,7 @@ def ends_in_order(stage: Stage) -> bool:
 
 
 def test_a_short_soak(record: Record) -> None:
-    with new_stage() as found:
+    with new_stage(workers=1) as found:
         line = befall(found, "short soak", SHORT, requests=40, people=8, a_second=8)
         assert line.accepted > 20
         record(line)

@@ -103,12 +103,6 @@ class FakeVertex:
         return sum(not each.is_start and each.prompt == prompt for each in self.calls)
 
     @property
-    def taken(self) -> Counter[str]:
-        """How many operations were begun for each prompt: what is paid."""
-        with self._lock:
-            return Counter(each.prompt for each in self._operations.values())
-
-    @property
     def calls(self) -> list[Call]:
         """All calls, oldest first."""
         with self._lock:
