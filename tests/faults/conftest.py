@@ -1,11 +1,14 @@
 """The same systems as the workers' tests have; and where the lines of the tables go."""
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from tests.faults.ledger import Line, table
-from tests.faults.run import Run
+from tests.faults.run import LINES
 from tests.workers.conftest import make_shared_system, make_system
 
 __all__ = ["make_shared_system", "make_system"]
@@ -16,11 +19,12 @@ Record = Callable[[Line], None]
 @pytest.fixture
 def record(request: pytest.FixtureRequest) -> Record:
     """Have a line stand in the table of this run, and hold it to what must never be."""
-    runs = [each for each in request.config.pluginmanager.get_plugins() if isinstance(each, Run)]
+    path = request.config.getoption(LINES, default=None)
 
     def note(line: Line) -> None:
-        for run in runs:
-            run.lines.append(line)
+        if path is not None:
+            with Path(path).open("a") as file:
+                file.write(f"{json.dumps(asdict(line))}\n")
         print(f"\n{table([line])}")
         assert line.holds, f"\n{table([line])}"
 
