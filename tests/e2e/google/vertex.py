@@ -66,6 +66,8 @@ class FakeVertex:
         self.url = ""
         #: Whatever a call had that is not documented.
         self.violations: list[str] = []
+        #: What is to be seen of a prompt.
+        self.film: Callable[[str], bytes] = lambda _prompt: clip()
         self._accounts = accounts
         self._put = put
         self._lock = threading.Condition()
@@ -199,7 +201,7 @@ class FakeVertex:
         folder = f"{operation.storage_uri.rstrip('/')}/{time.time_ns()}"
         names = [f"{folder}/sample_{n}.mp4" for n in range(operation.script.ending.videos)]
         for name in names:
-            self._put(name, clip())
+            self._put(name, self.film(operation.prompt))
         operation.videos = tuple(names)
         operation.has_ended = True
 
