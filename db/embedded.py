@@ -102,17 +102,27 @@ def _server_user() -> processes.Account | None:
         ) from error
 
 
+def closed_to_server(folder: Path) -> str | None:
+    """What of the way to the folder, as far as it is there, the server's account may not enter."""
+    user = _server_user()
+    return None if user is None else _closed(folder, user)
+
+
 def _check_entrance(folder: Path, user: processes.Account) -> None:
-    """Raise EmbeddedServerError if `user` cannot enter the folder; found out by trying."""
-    tries = 'for folder; do cd "$folder" 2>&- || { printf %s "$folder"; exit; }; done'
-    way = [*reversed(folder.parents), folder]
-    closed = processes.run(["/bin/sh", "-c", tries, "sh", *way], user=user).stdout
-    if closed:
+    """Raise EmbeddedServerError if `user` cannot enter the folder."""
+    if closed := _closed(folder, user):
         raise EmbeddedServerError(
             f"PostgreSQL does not run as root, so it would run as '{user.name}', who may not "
             f"enter {closed}. Choose a folder elsewhere, run as an ordinary user, "
             f"or let others enter it (chmod o+x {closed})."
         )
+
+
+def _closed(folder: Path, user: processes.Account) -> str | None:
+    """Where `user` cannot go on; found out by trying."""
+    tries = 'for folder; do cd "$folder" 2>&- || { printf %s "$folder"; exit; }; done'
+    way = [each for each in (*reversed(folder.parents), folder) if each.exists()]
+    return processes.run(["/bin/sh", "-c", tries, "sh", *way], user=user).stdout or None
 
 
 def _check_owner(data: Path, user: processes.Account | None) -> None:

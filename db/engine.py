@@ -168,12 +168,14 @@ def translated() -> Iterator[None]:
         raise kind(_first_line(error)) from None
 
 
-def connect_at_startup(settings: DatabaseSettings) -> Database:
+def connect_at_startup(
+    settings: DatabaseSettings, *, answer_timeout: timedelta = ANSWER_TIMEOUT
+) -> Database:
     """The database, once it answers. It is asked four times, with 1, 2 and 4 s between (DG4).
 
     Raises DatabaseUnavailable with the reason when it does not.
     """
-    database = Database(settings)
+    database = Database(settings, answer_timeout=answer_timeout)
     log.info(
         "database_connecting",
         address=str(database),

@@ -51,7 +51,8 @@ def remember(conn: Connection, user_id: str, *, at: datetime) -> None:
 def is_forgotten(conn: Connection, user_id: str, *, since: datetime) -> bool:
     """Whether the user was forgotten since. Until the caller's transaction ends, it stays so."""
     _alone(conn, user_id)
-    return bool(conn.execute(select(func.was_forgotten_since(user_id, since))).scalar_one())
+    theirs = forgotten_users.c.user_id == user_id, forgotten_users.c.forgotten_at >= since
+    return bool(conn.execute(select(exists().where(*theirs))).scalar_one())
 
 
 def _alone(conn: Connection, user_id: str) -> None:

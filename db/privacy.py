@@ -13,7 +13,7 @@ from sqlalchemy import Connection, case, delete, func, select, update
 
 from db import forgetting, keeping, quotas, requests, sent
 from db.forgetting import HAS_ENDED, LEASE
-from db.records import Event, LateResult, Request
+from db.records import Event, LateResult, NewRequest, Request
 from db.standing import Budget, Period, Scope, UserQuota
 from db.states import Status
 from db.tables import (
@@ -45,6 +45,8 @@ class Kept:
     exported_at: datetime
     #: The oldest first, those that were archived or deleted among them.
     requests: Sequence[Request]
+    #: What was asked for and is no request yet.
+    waiting: Sequence[NewRequest]
     #: Of all these requests, in the order they happened.
     events: Sequence[Event]
     #: Videos that missed their time, those among them that are still looked for.
@@ -99,6 +101,7 @@ def export(conn: Connection, user_id: str) -> Kept:
         user_id=user_id,
         exported_at=conn.execute(select(func.now())).scalar_one(),
         requests=[requests.as_request(found) for found in rows],
+        waiting=sent.of(conn, user_id),
         events=[Event(**found) for found in happened],
         late_results=[LateResult(*found) for found in came_late],
         remnants=[Remnant(*found) for found in remnants],

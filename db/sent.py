@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.records import NewRequest, ReplyTo, Sent
@@ -17,6 +17,7 @@ LIFE: Final = timedelta(minutes=14)
 """For so long an answer can be filled for certain."""
 
 c = sent_requests.c
+_whose: Final[ColumnElement[str]] = c.request["user_id"].astext
 _IS_A_ROW: Final = exists().where(video_requests.c.id == c.request_id)
 
 
@@ -114,9 +115,15 @@ def forget(conn: Connection, request_id: UUID) -> None:
     conn.execute(delete(sent_requests).where(c.request_id == request_id))
 
 
+def of(conn: Connection, user_id: str) -> list[NewRequest]:
+    """All that a user has sent and is no row yet."""
+    theirs = select(c.request).where(_whose == user_id, ~_IS_A_ROW).order_by(c.sent_at)
+    return [NewRequest.from_row(found) for found in conn.execute(theirs).scalars()]
+
+
 def forget_of(conn: Connection, user_id: str) -> None:
-    """The same for all that a user has sent."""
-    conn.execute(delete(sent_requests).where(c.request["user_id"].astext == user_id))
+    """Nobody is to look at anything any more that the user has sent."""
+    conn.execute(delete(sent_requests).where(_whose == user_id))
 
 
 def forget_expired(conn: Connection) -> None:

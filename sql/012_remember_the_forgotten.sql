@@ -10,20 +10,10 @@ CREATE TABLE IF NOT EXISTS forgotten_users (
 CREATE INDEX IF NOT EXISTS idx_forgotten_users_forgotten
   ON forgotten_users (forgotten_at);
 
--- Whether the user was forgotten since. In a transaction that holds the lock of the user's
--- admissions, as whoever forgets does: nobody is forgotten in between.
-CREATE OR REPLACE FUNCTION was_forgotten_since(of_user TEXT, moment TIMESTAMPTZ)
-RETURNS BOOLEAN
-LANGUAGE sql STABLE
-AS $$
-  SELECT EXISTS (
-    SELECT FROM forgotten_users
-    WHERE user_id = of_user AND forgotten_at >= moment)
-$$;
-
--- The admission of 008, for requests that tell when they were asked for. It answers 'forgotten',
--- and nothing was written, where the user was forgotten since. asked_at may be NULL: that is not
--- known of requests from the release before this one.
+-- The admission of 008, which stays for the processes of the release before this one. It answers
+-- 'forgotten', and nothing is written, where the user was forgotten since the request was asked for.
+--
+-- asked_at: NULL of requests from the release before, which does not tell. The rest is as it was.
 CREATE OR REPLACE PROCEDURE admit_unless_forgotten(
   request video_requests,
   asked_at TIMESTAMPTZ,
@@ -43,17 +33,179 @@ CREATE OR REPLACE PROCEDURE admit_unless_forgotten(
 )
 LANGUAGE plpgsql
 AS $$
+DECLARE
+  cost CONSTANT NUMERIC := coalesce(request.cost_usd, 0);
+  moment TIMESTAMPTZ;
+  standing RECORD;
+  beyond RECORD;
+  turn TIMESTAMPTZ;
+  budgets budget_standing[] := '{}';
+  budget budget_standing;
 BEGIN
-  -- In a statement of its own, as there.
-  PERFORM pg_advisory_xact_lock(hashtextextended('admit ' || request.user_id, 0));
-  IF was_forgotten_since(request.user_id, asked_at) THEN
+  -- In a statement of their own: the snapshot of the next one is taken after the locks are held.
+  -- Within one statement it comes first, and a race passes the limit.
+  PERFORM
+    pg_advisory_xact_lock(hashtextextended('admit ' || request.user_id, 0)),
+    pg_advisory_xact_lock_shared(hashtextextended('set budgets', 0)),
+    -- Weighing new plans for every request takes an eighth of the time of all the rest.
+    set_config('plan_cache_mode', 'force_generic_plan', true);
+  moment := clock_timestamp();
+
+  SELECT
+    EXISTS (SELECT FROM video_requests WHERE id = request.id) AS is_known,
+    EXISTS (
+      SELECT FROM forgotten_users
+      WHERE user_id = request.user_id AND forgotten_at >= asked_at) AS is_forgotten,
+    daily.*
+  INTO standing
+  FROM daily_standing(request.user_id, default_daily_limit, moment) AS daily;
+
+  IF standing.is_known THEN
+    -- Whoever hears this relies on the row, whose commit may not have reached the disk yet.
+    PERFORM pg_logical_emit_message(true, '', '');
+    outcome := 'exists';
+    RETURN;
+  END IF;
+
+  IF standing.is_forgotten THEN
     outcome := 'forgotten';
     RETURN;
   END IF;
-  CALL admit_in_turn(
-    request, default_daily_limit, default_monthly_limit, lease, spacing,
-    outcome, used, allowed, oldest_at, reset_at,
-    refused_by, refused_used, refused_limit, refused_until);
+
+  outcome := 'refused';
+  used := standing.used;
+  allowed := standing.daily_limit;
+  oldest_at := standing.oldest_at;
+  reset_at := oldest_at + interval '24 hours';
+  IF used >= allowed THEN
+    refused_by := 'daily';
+    RETURN;
+  END IF;
+  SELECT
+    -- What costs nothing needs no budget.
+    cost > 0 AND EXISTS (SELECT FROM budgets) AS has_budgets,
+    monthly.*
+  INTO beyond
+  FROM monthly_standing(request.user_id, default_monthly_limit, moment) AS monthly;
+  IF beyond.used >= beyond.monthly_limit THEN
+    refused_by := 'monthly';
+    refused_used := beyond.used;
+    refused_limit := beyond.monthly_limit;
+    refused_until := video_period_end('month', moment);
+    RETURN;
+  END IF;
+  IF beyond.has_budgets THEN
+    budgets := ARRAY(
+      SELECT each
+      FROM budgets_of(request.user_id, request.guild_id, moment) AS each);
+    FOREACH budget IN ARRAY budgets LOOP
+      -- What is full already refuses here, before anything is written.
+      IF budget.spent_usd + cost > budget.limit_usd THEN
+        refused_by := budget.scope || ' ' || budget.period;
+        refused_used := budget.spent_usd;
+        refused_limit := budget.limit_usd;
+        refused_until := video_period_end(budget.period, moment);
+        RETURN;
+      END IF;
+    END LOOP;
+  END IF;
+
+  IF spacing IS NOT NULL THEN
+    -- A user's requests are started in the order in which they were made, so the newest ones tell.
+    turn := max(newest.fair_at) + spacing
+      FROM (
+        SELECT fair_at, status, claim
+        FROM video_requests
+        WHERE user_id = request.user_id
+        ORDER BY created_at DESC
+        LIMIT 20
+      ) AS newest
+      WHERE newest.status = 'pending' AND newest.claim IS NULL;
+  END IF;
+
+  INSERT INTO video_requests (
+    id, user_id, guild_id, channel_id,
+    prompt, duration_seconds, aspect_ratio, resolution, generate_audio,
+    negative_prompt, seed, provider, model, cost_usd, source_id,
+    status, created_at, due_at, fair_at
+  ) VALUES (
+    request.id, request.user_id, request.guild_id, request.channel_id,
+    request.prompt, request.duration_seconds, request.aspect_ratio, request.resolution,
+    request.generate_audio,
+    request.negative_prompt, request.seed,
+    request.provider, request.model, request.cost_usd, request.source_id,
+    'pending', moment, moment + lease, greatest(moment, turn)
+  )
+  -- Another user may have brought the same id in this very moment.
+  ON CONFLICT (id) DO NOTHING;
+  IF NOT FOUND THEN
+    PERFORM pg_logical_emit_message(true, '', '');
+    outcome := 'exists';
+    used := NULL;
+    allowed := NULL;
+    oldest_at := NULL;
+    reset_at := NULL;
+    RETURN;
+  END IF;
+  INSERT INTO video_events (request_id, event_type, event_data, created_at)
+  VALUES (
+    request.id,
+    'created',
+    jsonb_build_object(
+      'provider', request.provider, 'model', request.model, 'cost_usd', request.cost_usd),
+    moment
+  );
+  IF request.source_id IS NOT NULL THEN
+    INSERT INTO video_events (request_id, event_type, event_data, created_at)
+    VALUES (request.id, 'remixed', jsonb_build_object('source_id', request.source_id), moment);
+  END IF;
+
+  IF beyond.has_budgets THEN
+    -- What is shared comes last, always in the same order, and is held for a moment only: the
+    -- first commit does not wait for the disk, and the second one, when the locks are gone, does
+    -- it for both.
+    SET LOCAL synchronous_commit = off;
+    FOREACH budget IN ARRAY budgets LOOP
+      CONTINUE WHEN budget.scope = 'user';
+      IF budget.spent_usd IS NULL THEN
+        -- The first request since the period began, or since the budget was set. It is in the
+        -- sum already, and is added below.
+        INSERT INTO budget_spending
+        VALUES (
+          budget.scope, budget.scope_id, budget.period, budget.period_start,
+          video_spending(budget.scope, budget.scope_id, budget.period, budget.period_start) - cost)
+        ON CONFLICT DO NOTHING;
+      END IF;
+      UPDATE budget_spending
+      SET spent_usd = spent_usd + cost
+      WHERE scope = budget.scope
+        AND scope_id = budget.scope_id
+        AND period = budget.period
+        AND period_start = budget.period_start
+        AND spent_usd + cost <= budget.limit_usd;
+      IF NOT FOUND THEN
+        -- Others were there first.
+        refused_by := budget.scope || ' ' || budget.period;
+        refused_used := spent_usd
+          FROM budget_spending
+          WHERE scope = budget.scope
+            AND scope_id = budget.scope_id
+            AND period = budget.period
+            AND period_start = budget.period_start;
+        refused_limit := budget.limit_usd;
+        refused_until := video_period_end(budget.period, moment);
+        ROLLBACK;
+        RETURN;
+      END IF;
+    END LOOP;
+    COMMIT;
+    PERFORM pg_logical_emit_message(true, '', '');
+  END IF;
+
+  outcome := 'admitted';
+  used := used + 1;
+  oldest_at := coalesce(oldest_at, moment);
+  reset_at := oldest_at + interval '24 hours';
 END
 $$;
 

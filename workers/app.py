@@ -25,6 +25,8 @@ TASK_TIME_LIMIT: Final = 60
 #: Starting, following, delivering and housekeeping wait in lines of their own, so that a backlog
 #: of new requests holds up none that is under way, and a slow Discord no poll.
 STARTING: Final = "starting"
+#: For starts whose turn it is, and which lapses: new requests before them would take too long.
+CALLING: Final = "calling"
 FOLLOWING: Final = "following"
 DELIVERING: Final = "delivering"
 HOUSEKEEPING: Final = "housekeeping"
@@ -67,7 +69,8 @@ app.conf.update(
     task_ignore_result=True,
     task_default_queue=STARTING,
     task_queues=[
-        Queue(name, routing_key=name) for name in (STARTING, FOLLOWING, DELIVERING, HOUSEKEEPING)
+        Queue(name, routing_key=name)
+        for name in (STARTING, CALLING, FOLLOWING, DELIVERING, HOUSEKEEPING)
     ],
     task_routes={
         "create_request": STARTING,

@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 
 from db.records import NewRequest, ReplyTo, Request
 from db.validation import is_snowflake
-from workers.app import app
+from workers.app import CALLING, app
 from workers.errors import BrokerUnavailable
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "BrokerUnavailable",
     "ReplyTo",
     "announce",
+    "call",
     "carry_on",
     "deliver",
     "enqueue",
@@ -93,6 +94,12 @@ def resume(request_id: UUID, *, at: str, expires_at: datetime | None = None) -> 
     """
     rest = LINKS[LINKS.index(at) :]
     _send(_links(rest, request_id, expires=expires_at))
+
+
+def call(request_id: UUID, *, expires_at: datetime) -> None:
+    """Start a request whose turn it is, past all that wait to be admitted."""
+    rest = LINKS[LINKS.index("start_generation") :]
+    _send(_links(rest, request_id, expires=expires_at), queue=CALLING)
 
 
 def poll_together(request_ids: Sequence[UUID], *, expires_at: datetime) -> None:

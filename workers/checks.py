@@ -1,9 +1,13 @@
 """Whether all that an installation needs is there: one check for each thing."""
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
 from typing import Final
+from urllib.error import HTTPError
+from urllib.request import urlopen
 from uuid import uuid4
 
 from db import probe
@@ -16,10 +20,12 @@ from workers.errors import BrokerUnavailable
 from workers.findings import Look, NotLookedAt, Well, Wrong
 from workers.providers import NotReady, Provider
 from workers.settings import BrokerSettings, DiscordSettings, WorkerSettings
-from workers.storage import Storage, StorageUnavailable
+from workers.storage import MARKER, Storage, StorageUnavailable
 
 DATABASE_WITHIN: Final = timedelta(seconds=5)
 BROKER_PATIENCE: Final = 3.0
+"""Seconds, to connect and for each answer."""
+LINK_PATIENCE: Final = 3.0
 """Seconds, to connect and for each answer."""
 SLACK: Final = timedelta(seconds=5)
 """How far clocks may be apart: signed addresses and tokens hold from one time to another."""
@@ -97,7 +103,7 @@ def named_storage() -> Storage:
 
 
 def videos() -> Well:
-    """The storage lets a mark be made, found and removed; lists; and links, where it does."""
+    """The storage lets a mark be made, found and removed; lists; and what it links to opens."""
     settings = read_part(WorkerSettings, _STORAGE)
     name = str(settings.video_storage)
     where = f"gs://{settings.gcs_bucket}" if name == "gcs" else settings.output_dir.absolute()
@@ -111,24 +117,40 @@ def videos() -> Well:
             f"{name} does not tell the first mark from the second, so a video could be paid twice",
             "Use a storage that honours conditions (if_generation_match, O_EXCL)",
         )
-    linked = "" if link is None else ", linked"
-    return Well(f"{name} {where}: a mark was written, found{linked} and removed")
+    opened = "" if link is None else ", opened by a link"
+    return Well(f"{name} {where}: a mark was written, found{opened} and removed")
 
 
 def _try_out(found: Storage) -> tuple[bool, str | None]:
-    """Whether of two marks at a place of its own one is made, and a link to there."""
+    """Whether of two marks at a place of its own one is made, and a link that opens it."""
     request_id = uuid4()
     prefix = found.prefix_for(request_id)
     try:
         marks = [found.create_marker(prefix, uuid4()) for _ in range(2)]
         found.outputs(prefix)
-        link = found.link(f"{prefix}sample_0.mp4")
-    except StorageUnavailable:
+        link = found.link(f"{prefix}{MARKER}")
+        if link is not None:
+            _open(link)
+    except (StorageUnavailable, Wrong):
         with suppress(StorageUnavailable):
             found.remove(request_id, prefix)
         raise
     found.remove(request_id, prefix)
     return marks == [True, False], link
+
+
+def _open(link: str) -> None:
+    """Do as a user with the link. Raises Wrong, which does not tell it."""
+    try:
+        with urlopen(link, timeout=LINK_PATIENCE) as answer:  # noqa: S310 -- our own address
+            answer.read()
+    except HTTPError as error:
+        code = re.search(rb"<Code>(\w+)</Code>", error.read(1000))
+        why = f"{error.code} {code[1].decode()}" if code else str(error.code)
+        raise Wrong(f"a link was made, and does not open: {why}", remedies.LINK) from None
+    except (HTTPException, OSError) as error:
+        why = type(error).__name__
+        raise Wrong(f"a link was made, and cannot be tried: {why}", remedies.LINK) from None
 
 
 def named_provider() -> Provider:

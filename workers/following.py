@@ -5,7 +5,7 @@ found is remembered before it is written, for Postgres may be away by then.
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import timedelta
@@ -56,8 +56,9 @@ def follow(context: Context, request_ids: Collection[UUID]) -> list[UUID]:
         reply_to = memory.answers_of(context, conn, [request for request, _ in taken])
     ask_until = time.monotonic() + ASK_FOR
     with ThreadPoolExecutor(max_workers=min(THREADS, len(taken) or 1)) as threads:
-        # Each thread logs as this task does.
-        findings = threads.map(
+        # A single question needs no thread. Each thread logs as this task does.
+        put: Callable[..., Iterable[Finding]] = threads.map if len(taken) > 1 else map
+        findings = put(
             lambda each, by, here: here.run(_examine, context, *each, by, ask_until),
             taken,
             schedules,

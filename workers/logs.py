@@ -82,6 +82,10 @@ def configure(settings: LogSettings, *, level: str | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel((level or settings.log_level).upper())
+    # The pool's own passes nothing on to root; of a child that dies it would tell in bare text.
+    pool = logging.getLogger("multiprocessing")
+    pool.handlers[:] = [handler]
+    pool.setLevel(max(root.level, logging.WARNING))
     for library in ("celery", "kombu", "amqp"):
         # Below that they print whole messages, headers and all.
         logging.getLogger(library).setLevel(max(root.level, logging.INFO))

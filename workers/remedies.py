@@ -28,6 +28,12 @@ _GCS: Final = (
 )
 
 
+LINK: Final = (
+    "With GCS_LINKS=signed the account that signs must be allowed to read GCS_BUCKET, with public "
+    "everybody; and this machine must reach it: workers/README.rst, There is no link to a video"
+)
+
+
 def of_database(answer: str) -> str:
     """What helps where Postgres answers so, or not at all."""
     return _first(_DATABASE, answer) or "Start Postgres, or correct DATABASE_URL"

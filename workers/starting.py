@@ -87,7 +87,8 @@ def _accepted(
 def _record(
     context: Context, request: Request, claim: UUID, prefix: str, operation_name: str
 ) -> Step:
-    with context.database.begin() as conn:
+    # Only one of the two is written.
+    with context.database.autocommit() as conn:
         try:
             moved = requests.start(
                 conn,

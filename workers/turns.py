@@ -47,7 +47,7 @@ def give(context: Context) -> list[UUID]:
     with context.database.begin() as conn:
         given = pacing.give(conn, limit=limit, valid=valid, lead=lead(context))
     for request_id in given:
-        chain.resume(request_id, at="start_generation", expires_at=expires_at)
+        chain.call(request_id, expires_at=expires_at)
     return given
 
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 def check(*, as_json: bool) -> None:
     """Look at everything that this installation needs, and say what to do about what is wrong.
 
-    Settings, Postgres and its migrations, Redis, the storage (something small is written, found
-    and removed), the provider and its model, Discord, and the clock. It costs nothing, and takes
-    fifteen seconds at most. What cannot be looked at, for its settings are wrong, is left out.
-    Status 1 says that something is wrong, 2 that a setting is.
+    Settings, Postgres and its migrations, Redis, the storage (something small is written, found,
+    opened by a link where there are any, and removed), the provider and its model, Discord, and
+    the clock. It costs nothing, and takes fifteen seconds at most. What cannot be looked at, for
+    its settings are wrong, is left out. Status 1 says that something is wrong, 2 that a setting is.
     """
     from rich.console import Console
 

@@ -70,6 +70,7 @@ def demo(
 
     from bot.cli import local
     from bot.cli.admission import check_limit, priced, wait_for_row
+    from bot.cli.home import home
     from bot.cli.show import Steps, follow, show_history, show_row, show_video
     from db.engine import Database
     from db.settings import DatabaseSettings, read, require
@@ -101,7 +102,7 @@ def demo(
     with ExitStack() as stack:
         # What one provider has begun, another could not follow.
         usual = "demo" if provider_name == "sandbox" else f"demo-{provider_name}"
-        wanted = folder or local.home() / usual
+        wanted = folder or home(steps.say) / usual
         place = stack.enter_context(local.free_folder(wanted, report=steps.say))
         steps.say(f"Everything of this demo is kept in {place}")
         environment = stack.enter_context(local.servers(place, given=own, report=steps.done))

@@ -18,18 +18,6 @@ from workers.embedded import redis
 SHUTDOWN: Final = 65.0
 
 
-def home() -> Path:
-    """Where local systems keep their data.
-
-    Root's own home may be closed to the unprivileged account that PostgreSQL runs as, so root
-    has it where the data of services lies.
-    """
-    if os.geteuid() == 0:
-        return Path("/var/lib/video-bot")
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "video-bot"
-
-
 @contextmanager
 def free_folder(preferred: Path, *, report: Callable[[str], object]) -> Iterator[Path]:
     """`preferred`, or the first of its numbered neighbours that no other local system uses.
@@ -48,7 +36,10 @@ def free_folder(preferred: Path, *, report: Callable[[str], object]) -> Iterator
                     raise
                 continue
             if number > 1:
-                report(f"{preferred} is in use by another running system; this one has {folder}")
+                report(
+                    f"{preferred} is in use by another running system; "
+                    f"this one has data of its own, in {folder}"
+                )
             yield folder
             return
 

@@ -1,7 +1,8 @@
 """``video-bot submit`` and ``remix``: put a request on its way, as the Discord bot would."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID, uuid4
 
 import click
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from db.records import NewRequest, Request
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+ANSWER_TIMEOUT: Final = timedelta(seconds=2)
+"""For each answer of Postgres: a person waits, and it is asked four times."""
 
 NOT_TAKEN_UP = "No worker has taken it up yet, or one with stricter limits has refused it."
 
@@ -110,7 +114,7 @@ def send(new: "NewRequest", wait: float) -> None:
     configure(read(LogSettings), level="warning")
     settings = read(WorkerSettings)
     new = priced(new, providers.load(settings))
-    database = connect_at_startup(read(DatabaseSettings))
+    database = connect_at_startup(read(DatabaseSettings), answer_timeout=ANSWER_TIMEOUT)
     known = check_limit(database, new, settings)
     if known is not None:
         _check_same(known, new)

@@ -1,6 +1,7 @@
 """``video-bot up``: the whole system on this machine, kept running."""
 
 import secrets
+import shlex
 import socket
 import sys
 import threading
@@ -49,6 +50,7 @@ def up(folder: Path | None) -> None:
     next time.
     """
     from bot.cli import local
+    from bot.cli.home import home
     from bot.settings import BotSettings, FlowerSettings, GivenSettings, WebSettings
     from db.settings import DatabaseSettings, read, require
     from workers.settings import DiscordSettings, LogSettings, WorkerSettings
@@ -62,7 +64,7 @@ def up(folder: Path | None) -> None:
         needed += [BotSettings, DiscordSettings]
     require(*needed, brought=brought)
     with ExitStack() as stack:
-        wanted = folder or local.home() / "up"
+        wanted = folder or home(_say) / "up"
         place = stack.enter_context(local.free_folder(wanted, report=_say))
         _say(f"Everything is kept in {place}")
         servers = stack.enter_context(local.servers(place, given, report=_say))
@@ -119,9 +121,9 @@ def _tell_addresses(
     _say(f"Flower:  {flower}  user {user}, password {shown}")
     _say(f"Health:  http://127.0.0.1:{web_port}/health/ready, and /metrics")
     _say("From another terminal, ask for a video with")
-    for name in ("DATABASE_URL", "REDIS_URL"):
+    for name in ("DATABASE_URL", "REDIS_URL", "OUTPUT_DIR"):
         if name not in given:
-            _say(f"  export {name}={environment[name]}")
+            _say(f"  export {name}={shlex.quote(environment[name])}")
     _say('  video-bot submit "a red kite over a grassy park"')
     _say("Ctrl-C stops everything.")
 

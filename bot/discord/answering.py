@@ -17,6 +17,8 @@ log = structlog.get_logger(__name__)
 
 PATIENCE: Final = 30.0
 """Seconds for one request to Discord; nextcord itself would wait for minutes."""
+PAUSES: Final = (1.0, 3.0, 9.0)
+"""Seconds between the tries at an answer that nothing else will follow."""
 
 #: Another process with the same token was first, or it is too late: there is nobody to answer.
 _TAKEN: Final = (40060, 10062)
@@ -109,11 +111,25 @@ async def explain(asked: Asked, error: BaseException, what: str) -> None:
         log.error("answer_failed", asked=what, interaction=asked.id, error=_named(error))
     try:
         if asked.response.is_done():
-            await tell(asked, sentence)
+            await _insist(asked, sentence)
         else:
             await tell_aside(asked, sentence)
     except (NotOurs, *FAILURES) as lost:
         log.warning("answer_lost", asked=what, interaction=asked.id, error=_named(lost))
+
+
+async def _insist(asked: Asked, sentence: str) -> None:
+    """Tell it, on a later try if need be: nobody else will, and an edit may be made twice."""
+    for pause in PAUSES:
+        try:
+            await tell(asked, sentence)
+        except FAILURES as error:
+            if isinstance(error, nextcord.HTTPException) and error.status < 500:
+                raise
+        else:
+            return
+        await asyncio.sleep(pause)
+    await tell(asked, sentence)
 
 
 def _sentence(error: BaseException) -> str:

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, TypeVar
 
@@ -39,6 +39,8 @@ REPORT_TIMEOUT: Final = timedelta(seconds=15)
 READING: Final = 8
 PUBLISHING: Final = 8
 """Threads."""
+LOOK_AGAIN: Final = timedelta(seconds=5)
+"""Between two looks at a request that is no row yet."""
 PATIENCE: Final = 6.0
 """Seconds until a person is told that something cannot be had now."""
 
@@ -174,7 +176,7 @@ class Desk:
         """
         if is_kept:
             try:
-                await self.keep(one, look_in=self.settings.worker.rescue_after)
+                await self.keep(one, look_in=LOOK_AGAIN)
             except Unavailable as error:
                 log.warning("request_not_kept", request_id=str(one.new.id), reason=str(error))
             else:
@@ -188,10 +190,17 @@ class Desk:
             lambda conn: sent.keep(conn, one.new, one.reply_to, one.told, look_in=look_in, ago=ago)
         )
 
-    async def publish(self, new: NewRequest, reply_to: ReplyTo) -> None:
-        """Send the request on its way. Raises Unavailable where the queue does not confirm it."""
+    async def publish(
+        self, new: NewRequest, reply_to: ReplyTo, *, asked_at: datetime | None = None
+    ) -> None:
+        """Send the request on its way. Raises Unavailable where the queue does not confirm it.
+
+        It was asked for at `asked_at`, or now.
+        """
         try:
-            await self._publishing.run(lambda: chain.enqueue(new, reply_to=reply_to))
+            await self._publishing.run(
+                lambda: chain.enqueue(new, reply_to=reply_to, asked_at=asked_at)
+            )
         except BrokerUnavailable as error:
             raise Unavailable(str(error)) from None
         except NeverBegun:

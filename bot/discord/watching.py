@@ -8,13 +8,13 @@ is being made without Postgres, or was not taken on.
 
 import asyncio
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
 
 from bot.discord import sentences
-from bot.discord.desk import Desk, Unavailable
+from bot.discord.desk import LOOK_AGAIN, Desk, Unavailable
 from db import sent
 from db.records import Sent
 from workers import discord, progress, queues
@@ -26,12 +26,8 @@ log = structlog.get_logger(__name__)
 
 LOOK_EVERY: Final = 1.0
 """Seconds."""
-LOOK_AGAIN: Final = timedelta(seconds=5)
-"""Between two looks at one request."""
 TELL_AFTER: Final = timedelta(seconds=45)
 """Whoever is not taken on by then is told so, within the minute."""
-AFTER_AN_OUTAGE: Final = timedelta(seconds=60)
-"""Without a look: what was made without Postgres is written down meanwhile."""
 AT_ONCE: Final = 100
 SIDE_BY_SIDE: Final = 4
 """Requests that are seen to at once: people who ask something need threads, too."""
@@ -41,38 +37,42 @@ PATIENCE: Final = 2.0
 
 async def look_after(desk: Desk) -> None:
     """Go on for ever."""
+    # What goes on without Postgres is written down soon after an outage, as for the sweeper.
+    rest = 2 * desk.settings.worker.rescue_after
+    quiet_until = time.monotonic()
     while True:
         await asyncio.sleep(LOOK_EVERY)
         try:
-            await look(desk)
-            await _keep(desk)
+            await _look(desk, may_send=time.monotonic() >= quiet_until)
+            await _keep(desk, look_in=rest)
         except Unavailable as error:
+            quiet_until = time.monotonic() + rest.total_seconds()
             log.debug("requests_not_looked_after", reason=str(error))
         except Exception:
             # Whatever it is, the next look is not to be missed for it.
             log.exception("requests_not_looked_after")
 
 
-async def _keep(desk: Desk) -> None:
+async def _keep(desk: Desk, *, look_in: timedelta) -> None:
     """Keep what could not be kept when it was sent. Raises Unavailable as long as it cannot."""
     for one in [*desk.unkept]:
         desk.unkept.popleft()
         if time.monotonic() - one.asked_at >= sent.LIFE.total_seconds():
             continue
         try:
-            await desk.keep(one, look_in=AFTER_AN_OUTAGE)
+            await desk.keep(one, look_in=look_in)
         except Unavailable:
             # Behind the others: should it be this one, they are kept all the same.
             desk.unkept.append(one)
             raise
 
 
-async def look(desk: Desk) -> None:
+async def _look(desk: Desk, *, may_send: bool) -> None:
     """See once to all that are due. Raises Unavailable."""
     late = await desk.ask(lambda conn: sent.take(conn, limit=AT_ONCE, lease=LOOK_AGAIN))
     if not late:
         return
-    past = await _past(desk)
+    past = await _past(desk) if may_send else queues.NOTHING
     bound = desk.settings.worker.rescue_after
     room = asyncio.Semaphore(SIDE_BY_SIDE)
 
@@ -143,5 +143,5 @@ async def _tell(desk: Desk, one: Sent) -> None:
 
 async def _send_again(desk: Desk, one: Sent) -> None:
     await desk.ask(lambda conn: sent.sent_again(conn, one.new.id))
-    await desk.publish(one.new, one.reply_to)
+    await desk.publish(one.new, one.reply_to, asked_at=datetime.now(UTC) - one.age)
     log.warning("request_sent_again", request_id=str(one.new.id), user_id=one.new.user_id)

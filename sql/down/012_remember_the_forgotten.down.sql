@@ -1,4 +1,3 @@
 DROP PROCEDURE IF EXISTS admit_unless_forgotten;
-DROP FUNCTION IF EXISTS was_forgotten_since;
 DROP TABLE IF EXISTS forgotten_users;
 DELETE FROM schema_migrations WHERE name = '012_remember_the_forgotten';

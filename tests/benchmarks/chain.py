@@ -142,7 +142,7 @@ def _drain(side: _Side, number: int) -> float:
 def _sides(ground: Ground) -> Iterator[tuple[_Side, _Side]]:
     """Ours, and the bare one on another database of the same Redis."""
     with ExitStack() as stack:
-        system = stack.enter_context(stage(ground, "chain", SANDBOX_SECONDS=0))
+        system = stack.enter_context(stage(ground, "chain"))
         worker = start_worker(system, concurrency=CONCURRENCY)
         client = stack.enter_context(closing(Redis.from_url(system.broker.url)))
         bare_side = stack.enter_context(_bare_side(system))

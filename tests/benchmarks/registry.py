@@ -9,10 +9,13 @@ from tests.benchmarks import (
     budgets,
     chain,
     growth,
+    in_flight,
     polling,
     rate_check,
     reads,
+    recovery,
     retention,
+    scaling,
     transitions,
 )
 from tests.benchmarks.ground import Ground
@@ -35,7 +38,10 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "reads": Benchmark("history and statistics against the time they may take", reads.run),
     "retention": Benchmark("admissions while half of all requests are deleted", retention.run),
     "polling": Benchmark("learned polls against a fixed 10 s, simulated", polling.run),
-    "chain": Benchmark("the chain against four links that do nothing", chain.run),
     "growth": Benchmark("admission and rate check with ten times the rows", growth.run),
     "reads-growth": Benchmark("history and statistics with ten times the rows", reads.run_growth),
+    "chain": Benchmark("the chain against four links that do nothing", chain.run),
+    "in-flight": Benchmark("5,000 operations under way, each noticed in time", in_flight.run),
+    "recovery": Benchmark("from a death until all goes on, by what died", recovery.run),
+    "scaling": Benchmark("one, two and four processes on queues of any length", scaling.run),
 }

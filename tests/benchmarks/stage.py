@@ -1,23 +1,44 @@
 """A whole system for a benchmark: servers, workers and a folder, and nobody else on them."""
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from db.records import NewRequest
 from db.tables import video_requests
 from tests.benchmarks.ground import Ground
+from tests.benchmarks.provider import draw
 from tests.db.rows import new_request
 from tests.workers.harness import System, new_system
 from tests.workers.running import Worker
+from tests.workers.simulation import LATELY
 
 ROOT: Final = Path(__file__).parents[2]
+RESCUE_AFTER: Final = 30
+"""Seconds after which nobody counts as following a request."""
 
 c = video_requests.c
+
+#: Whatever is completed today, these are the latest.
+_EXPERIENCE: Final = text(
+    """
+    INSERT INTO video_requests (
+      user_id, guild_id, channel_id, prompt, duration_seconds, aspect_ratio, resolution, model,
+      status, started_at, completed_at, duration_ms, video_urls
+    )
+    SELECT
+      'user', 'cli', 'cli', 'A lighthouse in a storm', 4, '16:9', '720p', 'benchmark',
+      'completed', tomorrow - seconds * interval '1 second', tomorrow, 1000 * seconds,
+      ARRAY['file:///']
+    FROM unnest(CAST(:seconds AS float[])) AS seconds,
+      (SELECT now() + interval '1 day') AS moment(tomorrow)
+    """
+)
 
 
 class BenchmarkWorker(Worker):
@@ -27,11 +48,21 @@ class BenchmarkWorker(Worker):
 
 
 @contextmanager
-def stage(ground: Ground, name: str, **environment: object) -> Iterator[System]:
-    """A system with the settings that the product has by itself, for the block."""
-    given = {"RESCUE_AFTER_SECONDS": 30, "MONTHLY_QUOTA": 1_000_000, **environment}
-    address = ground.empty(name)
-    with new_system(ground.folder / name, address, PYTHONPATH=ROOT, **given) as system:
+def stage(ground: Ground, name: str, *, median: float = 0.0) -> Iterator[System]:
+    """A system with the delays that the product has by itself, for the block.
+
+    Half of its operations take no longer than `median` seconds, and its workers have learned that.
+    """
+    given = {
+        "RESCUE_AFTER_SECONDS": RESCUE_AFTER,
+        "MONTHLY_QUOTA": 1_000_000,
+        "SANDBOX_SECONDS": median,
+        "PYTHONPATH": ROOT,
+    }
+    lot = random.Random(1)  # noqa: S311
+    with new_system(ground.folder / name, ground.empty(name), **given) as system:
+        with system.database.autocommit() as conn:
+            conn.execute(_EXPERIENCE, {"seconds": [draw(median, lot) for _ in range(LATELY)]})
         yield system
 
 

@@ -67,6 +67,16 @@ def test_a_quick_run_of_them_all() -> None:
         "user history, 100,000 rows",
         "guild statistics, 100,000 rows",
         "global statistics, 100,000 rows",
+        "chain among many, a chain",
+        "chain alone, to its end",
+        "notice, median",
+        "notice, 99th percentile",
+        "processors, all together",
+        "memory of the worker",
+        "beat, the next",
+        "beat, the last",
+        "a request, 40 queued, 1 processes",
+        "notice, 40 queued, 1 processes",
     ]
     assert all(each["ratio"] > 0 and each["holds"] is None for each in found)
     assert "100,000 of 100,000 rows are there" in done.stderr

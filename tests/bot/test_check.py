@@ -223,13 +223,25 @@ def test_google_is_asked_for_all_that_a_video_needs(check: Check, there: Google)
     found = check(**there.environment)
     assert (found.status, found.wrong) == (0, [])
     assert found.row("storage")[0].startswith("gcs gs://")
-    assert found.row("storage")[0].endswith(": a mark was written, found, linked and removed")
+    assert found.row("storage")[0].endswith(
+        ": a mark was written, found, opened by a link and removed"
+    )
     used = "veo-3.1-fast-generate-001"
     assert found.row("provider")[0] == f"veo: Vertex AI lets this account use {used}"
     # Its retirement is announced: no failure, and something to be done about it.
     assert re.search(rf"2026-11-17.*\b{used}\b", found.row("model")[0])
     assert found.row("model")[1] == NONE_STAYS
     assert not [each for each in there.vertex.calls if each.is_start]
+
+
+def test_a_link_that_opens_nothing(check: Check, there: Google) -> None:
+    """Nobody but its accounts may read the bucket."""
+    found = check(**there.environment, GCS_LINKS="public")
+    assert (found.status, found.wrong) == (1, ["storage"])
+    detail, remedy = found.row("storage")
+    assert detail == "a link was made, and does not open: 403 AccessDenied"
+    assert "GCS_LINKS" in remedy
+    assert not there.storage.names(there.environment["GCS_BUCKET"])
 
 
 def test_a_bucket_and_a_project_that_are_not_ours(check: Check, there: Google) -> None:

@@ -1,5 +1,6 @@
 """``video-bot demo``: the whole system, seen by the person who typed the command."""
 
+import os
 import re
 import signal
 import sys
@@ -13,7 +14,7 @@ import av
 import psutil
 import pytest
 
-from bot.cli import local
+from bot.cli.home import home
 from tests.bot.running import (
     Running,
     assert_nothing_left,
@@ -174,7 +175,10 @@ def test_demos_at_once_do_not_disturb_each_other(first: Seen, at_once: dict[str,
     ]
     for outcome, each in at_once.items():
         assert each.column("prompt") == f"{PROMPT}, {outcome}"
-        told = f"{first.folder} is in use by another running system; this one has {each.folder}\n"
+        told = (
+            f"{first.folder} is in use by another running system; "
+            f"this one has data of its own, in {each.folder}\n"
+        )
         assert (told in each.stdout) == (each.folder != first.folder)
     assert at_once["completed"].status == 0
     assert at_once["completed"].video.is_relative_to(at_once["completed"].folder)
@@ -258,14 +262,32 @@ def test_a_provider_of_the_environment_is_told_not_to_count(place: Path) -> None
 def test_without_a_folder_it_keeps_to_where_data_belongs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    assert local.home() == Path("/var/lib/video-bot")
+    assert home(pytest.fail) == Path("/var/lib/video-bot")
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert local.home() == tmp_path / "video-bot"
+    assert home(pytest.fail) == tmp_path / "video-bot"
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv("HOME", "/home/somebody")
-    assert local.home() == Path("/home/somebody/.local/share/video-bot")
+    assert home(pytest.fail) == Path("/home/somebody/.local/share/video-bot")
+
+
+def test_root_keeps_it_where_it_is_wanted_if_the_server_can_go_there(
+    monkeypatch: pytest.MonkeyPatch, place: Path
+) -> None:
+    """Whoever is not root runs the server, and has it where it is wanted in any case."""
+    is_root = os.geteuid() == 0
+    said: list[str] = []
+    wanted, closed = place / "not" / "made", place / "closed"
+    closed.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_DATA_HOME", str(wanted))
+    assert home(said.append) == wanted / "video-bot"
+    assert said == []
+    monkeypatch.setenv("XDG_DATA_HOME", str(closed))
+    found = home(said.append)
+    assert found == (Path("/var/lib/video-bot") if is_root else closed / "video-bot")
+    assert [line.endswith(f"may not enter {closed}") for line in said] == [True] * is_root
 
 
 # --- Ctrl-C ---------------------------------------------------------------------------------

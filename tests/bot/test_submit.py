@@ -106,10 +106,12 @@ def waiting(system: System, closed_port: int) -> Iterator[dict[str, Future[Timed
 
     # It takes connections, and answers nothing.
     with socket.create_server(("127.0.0.1", 0)) as mute, ThreadPoolExecutor() as threads:
+        frozen = f"postgresql://somebody:{SECRET}@127.0.0.1:{mute.getsockname()[1]}/videos"
         redis = f"redis://:{SECRET}@127.0.0.1:{mute.getsockname()[1]}/0"
         postgres = f"postgresql://somebody:{SECRET}@127.0.0.1:{closed_port}/videos"
         yield {
             "postgres away": threads.submit(submit, {"DATABASE_URL": postgres}),
+            "postgres mute": threads.submit(submit, {"DATABASE_URL": frozen}),
             "redis mute": threads.submit(submit, {"REDIS_URL": redis}),
         }
 
@@ -345,6 +347,15 @@ def test_postgres_away(waiting: dict[str, Future[Timed]], closed_port: int) -> N
     assert "Traceback" not in found.result.stderr
     # 1, 2 and 4 s between four attempts.
     assert 7 <= found.seconds < 30
+
+
+def test_postgres_mute(waiting: dict[str, Future[Timed]]) -> None:
+    found = waiting["postgres mute"].result(60)
+    assert (found.result.returncode, found.result.stdout) == (1, "")
+    assert "the server did not answer in time" in found.result.stderr
+    assert SECRET not in found.result.stderr
+    # Four attempts of 2 s, where each other process has 5, and 1, 2 and 4 s between them.
+    assert 15 <= found.seconds < 27
 
 
 def test_vd1_a_remix_is_a_request_like_its_source_that_names_it(system: System) -> None:

@@ -117,6 +117,7 @@ def test_it_tells_where_everything_is(alone: Story) -> None:
         "Redis is up",
         "The database is migrated",
     ]
+    assert f"  export OUTPUT_DIR={alone.folder / 'videos'}" in said
     assert said[-2:] == ["Ctrl-C stops everything.", "Stopping"]
 
 
@@ -291,7 +292,7 @@ def test_where_another_one_runs_it_takes_a_folder_beside_it_and_says_so(place: P
         running.end(signal.SIGINT, seconds=IN_TIME)
     said = [line.partition("| ")[2] for line in running.lines["stdout"]]
     assert said[:2] == [
-        f"{folder} is in use by another running system; this one has {beside}",
+        f"{folder} is in use by another running system; this one has data of its own, in {beside}",
         f"Everything is kept in {beside}",
     ]
     assert_nothing_left(beside)

@@ -90,6 +90,27 @@ def test_begin_commits_or_rolls_back(database: Database) -> None:
             assert other.execute(text("SELECT count(*) FROM kept")).scalar_one() == 1
 
 
+def test_a_connection_takes_turns_at_autocommit_and_transactions(database_url: str) -> None:
+    with opened(database_url, connections=1) as database:
+        for number in range(2):
+            with database.autocommit() as conn:
+                conn.execute(text("CREATE TABLE IF NOT EXISTS kept (id INT)"))
+                conn.execute(text("INSERT INTO kept VALUES (:id)"), {"id": number})
+            with pytest.raises(ZeroDivisionError), database.begin() as conn:  # noqa: PT012
+                conn.execute(text("DELETE FROM kept"))
+                _ = 1 / 0
+        with database.autocommit() as conn:
+            assert conn.execute(text("SELECT count(*) FROM kept")).scalar_one() == 2
+
+
+def test_a_connection_that_was_just_in_use_costs_no_round_trip(database_url: str) -> None:
+    asked = text("SELECT query FROM pg_stat_activity WHERE pid = :pid")
+    with opened(database_url, connections=1) as one, opened(database_url) as other:
+        pid = ask(one)
+        with one.autocommit(), other.begin() as conn:
+            assert conn.execute(asked, {"pid": pid}).scalar_one() == "COMMIT"
+
+
 def test_dg4_an_unreachable_database_is_retried_three_times_with_backoff(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

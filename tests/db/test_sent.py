@@ -125,11 +125,12 @@ def take_over(database: Database, new: NewRequest) -> None:
         replies.keep(conn, new.id, TOKEN)
 
 
-def test_who_is_forgotten_is_forgotten_here_too(database: Database) -> None:
+def test_it_is_told_to_whose_it_is_and_forgotten_with_them(database: Database) -> None:
     mine, others = new_request(), new_request(user_id="bob")
     with database.begin() as conn:
         keep(conn, mine)
         keep(conn, others)
+        assert privacy.export(conn, "alice").waiting == [mine]
         privacy.forget(conn, "alice")
         assert take(conn) == [others.id]
 

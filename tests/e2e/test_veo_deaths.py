@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from db.states import Status
-from tests.e2e.delivery import Asked, Studio, new_studio
+from tests.e2e.delivery import Asked, Studio
 from tests.e2e.discord import FakeDiscord, Person, fake_discord
 from tests.e2e.google import scripts
 from tests.e2e.google.clip import clip
-from tests.e2e.google.studio import Google, closed_port, google, opened
+from tests.e2e.google.studio import Google, closed_port, opened, veo_studio
 from tests.workers.conftest import MakeSystem
 from tests.workers.running import Process
 from tests.workers.waiting import until
@@ -38,16 +38,10 @@ def ground(
     make_shared_system: MakeSystem, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Ground]:
     with ExitStack() as stack:
-        there = stack.enter_context(google(tmp_path_factory.mktemp("google")))
         discord = stack.enter_context(fake_discord())
-        studio = new_studio(
-            stack,
-            make_shared_system,
-            discord,
-            **there.environment,
-            GENERATION_TIMEOUT_SECONDS=20,
-            RESCUE_AFTER_SECONDS=1,
-            VEO_STARTS_PER_MINUTE=10_000,
+        folder = tmp_path_factory.mktemp("google")
+        there, studio = veo_studio(
+            stack, make_shared_system, discord, folder, GENERATION_TIMEOUT_SECONDS=20
         )
         yield Ground(there, studio)
 

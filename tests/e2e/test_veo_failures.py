@@ -14,12 +14,12 @@ import pytest
 
 from db.records import Request
 from db.states import Status
-from tests.e2e.delivery import Asked, Studio, new_studio
+from tests.e2e.delivery import Asked, Studio
 from tests.e2e.discord import fake_discord
 from tests.e2e.google import scripts
 from tests.e2e.google.clip import clip
 from tests.e2e.google.scripts import Accident, Ending
-from tests.e2e.google.studio import Google, google
+from tests.e2e.google.studio import Google, veo_studio
 from tests.workers.conftest import MakeSystem
 
 TIMEOUT: Final = 20
@@ -237,16 +237,13 @@ def evening(
     make_shared_system: MakeSystem, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Evening]:
     with ExitStack() as stack:
-        there = stack.enter_context(google(tmp_path_factory.mktemp("google")))
         discord = stack.enter_context(fake_discord())
-        studio = new_studio(
+        there, studio = veo_studio(
             stack,
             make_shared_system,
             discord,
-            **there.environment,
+            tmp_path_factory.mktemp("google"),
             GENERATION_TIMEOUT_SECONDS=TIMEOUT,
-            RESCUE_AFTER_SECONDS=1,
-            VEO_STARTS_PER_MINUTE=10_000,
             FAILED_REQUESTS_COUNT="false",
             LOG_LEVEL="debug",
         )

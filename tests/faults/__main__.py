@@ -1,10 +1,94 @@
-"""``python -m tests.faults``: all faults and the whole soak, with their tables."""
+"""``python -m tests.faults``: kills, accidents and the whole soak, as often as is asked for."""
 
+import json
+import subprocess
 import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
-import pytest
+import click
+
+from tests.faults import run
+from tests.faults.accidents import ACCIDENTS
+from tests.faults.ledger import Line, over_all, table
+
+FOLDER = Path(__file__).parent
+NAMES = "\n".join(f"  {name}" for name in ACCIDENTS)
+
+
+@click.command(epilog=f"\b\nAccidents, all of them unless some are named:\n{NAMES}")
+@click.argument("names", nargs=-1, type=click.Choice(list(ACCIDENTS)), metavar="[NAME]...")
+@click.option("--times", default=1, show_default=True, help="Runs, one after the other.")
+@click.option("--soak", is_flag=True, help="The whole soak and nothing else.")
+@click.option("--kills", is_flag=True, help="Everything that is no accident and no soak.")
+@click.option(
+    "--table",
+    "path",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="A file for the tables, and beside it, with .json at its end, for all their lines.",
+)
+def main(*, names: tuple[str, ...], times: int, soak: bool, kills: bool, path: Path | None) -> None:
+    """Have everything fail that can, and print what came of it: lost and doubled have to be 0.
+
+    Exit status 1 says that they were not, or that a test has failed otherwise.
+    """
+    runs: list[list[Line]] = []
+    has_failed = False
+    for number in range(1, times + 1):
+        begin = time.monotonic()
+        status, lines = _run(_chosen(names, soak=soak, kills=kills))
+        runs.append(lines)
+        has_failed = has_failed or status != 0
+        took = (time.monotonic() - begin) / 60
+        verdict = "All holds." if status == 0 else f"It has failed: pytest ended with {status}."
+        _tell(f"Run {number} of {times}, {took:.1f} minutes\n{table(lines)}\n{verdict}\n", path)
+    if times > 1:
+        by_fault: dict[str, list[Line]] = defaultdict(list)
+        for line in chain.from_iterable(runs):
+            by_fault[line.fault].append(line)
+        sums = [over_all(each) for each in by_fault.values()]
+        _tell(f"All {times} runs; the seconds are the longest\n{table(sums)}\n", path)
+    if path is not None:
+        told = [[asdict(line) for line in lines] for lines in runs]
+        path.with_name(f"{path.name}.json").write_text(json.dumps(told, indent=1))
+    sys.exit(has_failed)
+
+
+def _run(arguments: Sequence[str]) -> tuple[int, list[Line]]:
+    """One run by a pytest of its own: its exit status, and the lines."""
+    with NamedTemporaryFile("r") as file:
+        command = [sys.executable, "-m", "pytest", "-p", run.__name__, run.LINES, file.name]
+        done = subprocess.run([*command, *arguments], check=False)
+        told = [json.loads(line) for line in file]
+    return done.returncode, [
+        Line(**{**each, "complaints": tuple(each["complaints"])}) for each in told
+    ]
+
+
+def _chosen(names: Sequence[str], *, soak: bool, kills: bool) -> list[str]:
+    """The arguments of pytest."""
+    common = ["-n", "0", "-q", "-m", "long or not long", "--no-header"]
+    those = str(FOLDER / "test_soak.py")
+    if names:
+        return [*common, *(f"{those}::test_an_accident[{name}]" for name in names)]
+    if soak:
+        return [*common, f"{those}::test_a_whole_soak"]
+    if kills:
+        return [*common, str(FOLDER), f"--ignore={those}"]
+    return [*common, str(FOLDER)]
+
+
+def _tell(text: str, path: Path | None) -> None:
+    click.echo(text)
+    if path is not None:
+        with path.open("a") as file:
+            file.write(f"{text}\n")
+
 
 if __name__ == "__main__":
-    folder = str(Path(__file__).parent)
-    sys.exit(pytest.main(["-n", "0", "-s", "-m", "long or not long", folder, *sys.argv[1:]]))
+    main()

@@ -1,124 +1,65 @@
 """What goes wrong, done from outside to a system that works, with nobody's consent.
 
 An accident leaves the system able to go on: what was killed is started again, what was frozen
-thaws. Postgres that is away for longer than a request takes has tests of its own.
+thaws. Each has a bound: how long after it the last request may take to end.
 """
 
-import os
-import signal
-import time
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import text
+from tests.faults import own, stores
+from tests.faults.others import OTHERS
+from tests.faults.stage import RESCUE_AFTER, TIMEOUT, Stage
+from workers.app import VISIBILITY_TIMEOUT
 
-from tests.e2e.delivery import Studio
-from tests.workers.running import Worker
-from workers.app import TASK_TIME_LIMIT
-
-FROZEN: Final = 2.0
-"""Seconds."""
-
-Accident = Callable[[Studio], None]
-
-
-def _redis_forgets(studio: Studio) -> None:
-    studio.system.broker.flush()
+CALL: Final = 0.4 * TIMEOUT
+"""Seconds of a call to Vertex AI at most, by its four waits."""
+SLACK: Final = 20.0
+"""Seconds that all the rest may take on a busy machine."""
+USUAL: Final = TIMEOUT + CALL + RESCUE_AFTER + SLACK
+"""Whatever is lost is looked for after that; a request of which nothing comes ends by its time."""
 
 
-def _redis_freezes(studio: Studio) -> None:
-    _freeze([studio.system.broker.server().pid])
+AFTER_AN_OUTAGE: Final = USUAL + 2 * RESCUE_AFTER
+"""Nobody sends anything again before: what went on without Postgres is written down meanwhile."""
 
 
-def _postgres_freezes(studio: Studio) -> None:
-    _freeze(_backends(studio))
+@dataclass(frozen=True)
+class Accident:
+    """What happens, and how long it may be felt."""
 
-
-def _postgres_throws_out(studio: Studio) -> None:
-    with studio.system.database.autocommit() as conn:
-        conn.execute(
-            text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        )
-
-
-def _child_dies(studio: Studio) -> None:
-    [child, *_] = sorted(_newest(studio).children())
-    with suppress(ProcessLookupError):
-        os.kill(child, signal.SIGKILL)
-
-
-def _worker_dies(studio: Studio) -> None:
-    _newest(studio).kill()
-    studio.system.start_worker()
-
-
-def _worker_freezes(studio: Studio) -> None:
-    worker = _newest(studio)
-    worker.freeze()
-    time.sleep(FROZEN)
-    worker.thaw()
-
-
-def _deployment(studio: Studio) -> None:
-    old = _newest(studio)
-    studio.system.start_worker()
-    old.terminate()
-    old.wait(within=TASK_TIME_LIMIT)
-
-
-def _hasty_deployment(studio: Studio) -> None:
-    old = _newest(studio)
-    studio.system.start_worker()
-    os.kill(old.pid, signal.SIGQUIT)
-    old.wait(within=TASK_TIME_LIMIT)
-
-
-def _beat_dies(studio: Studio) -> None:
-    beat = studio.system.start_beat()
-    beat.kill()
-
-
-def _two_beats(studio: Studio) -> None:
-    for _ in range(2):
-        studio.system.start_beat()
+    happen: Callable[[Stage], None]
+    #: Seconds from its end until everything has ended.
+    within: float = USUAL
+    #: Whether it takes so long by itself that a soak of a few minutes goes without.
+    is_long: bool = False
 
 
 ACCIDENTS: Final[dict[str, Accident]] = {
-    "Redis flushed": _redis_forgets,
-    "Redis frozen": _redis_freezes,
-    "Postgres frozen": _postgres_freezes,
-    "Postgres closes all connections": _postgres_throws_out,
-    "pool child SIGKILL": _child_dies,
-    "worker SIGKILL": _worker_dies,
-    "worker frozen": _worker_freezes,
-    "deployment, SIGTERM": _deployment,
-    "deployment, SIGQUIT": _hasty_deployment,
-    "beat SIGKILL": _beat_dies,
-    "two beats": _two_beats,
+    "pool child SIGKILL": Accident(own.child_dies),
+    "worker SIGKILL": Accident(own.worker_dies),
+    "worker's main process SIGKILL": Accident(own.head_dies),
+    "worker frozen": Accident(own.worker_freezes),
+    "deployment, SIGTERM": Accident(own.deployment),
+    "deployment, SIGQUIT": Accident(own.hasty_deployment),
+    "beat SIGKILL": Accident(own.beat_dies),
+    "two beats": Accident(own.two_beats),
+    "bot SIGTERM": Accident(own.bot_is_deployed),
+    "bot SIGKILL": Accident(own.bot_dies),
+    # What a worker held that dies with the bot comes back after that, should nobody send it again.
+    "all processes SIGKILL": Accident(own.power_fails, USUAL + VISIBILITY_TIMEOUT),
+    "Redis flushed": Accident(stores.redis_forgets),
+    "Redis frozen": Accident(stores.redis_freezes),
+    "Redis frozen for long": Accident(stores.redis_freezes_for_long, is_long=True),
+    "Redis restarted": Accident(stores.redis_is_restarted),
+    "Redis restarted, empty": Accident(stores.redis_is_restarted_empty),
+    "Redis away for 65 s": Accident(stores.redis_is_away, is_long=True),
+    "Postgres frozen": Accident(stores.postgres_freezes, AFTER_AN_OUTAGE),
+    "Postgres closes all connections": Accident(stores.postgres_throws_out, AFTER_AN_OUTAGE),
+    "Postgres restarted": Accident(stores.postgres_is_restarted, AFTER_AN_OUTAGE),
+    "Postgres killed, 5 s away": Accident(stores.postgres_dies, AFTER_AN_OUTAGE),
+    "Postgres away for 25 s": Accident(stores.postgres_is_away, AFTER_AN_OUTAGE, is_long=True),
+    "Postgres out of connections": Accident(stores.postgres_is_full, AFTER_AN_OUTAGE, is_long=True),
+    **{name: Accident(happen) for name, happen in OTHERS.items()},
 }
-
-
-def _newest(studio: Studio) -> Worker:
-    return [each for each in studio.system.processes if isinstance(each, Worker)][-1]
-
-
-def _backends(studio: Studio) -> list[int]:
-    others = text(
-        "SELECT pid FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
-    with studio.system.database.autocommit() as conn:
-        return list(conn.execute(others).scalars())
-
-
-def _freeze(pids: Collection[int]) -> None:
-    for number in (signal.SIGSTOP, signal.SIGCONT):
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-        if number is signal.SIGSTOP:
-            time.sleep(FROZEN)

@@ -1,7 +1,7 @@
 """What every accepted request has come to, whatever died meanwhile, and what must never be."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, fields
 from typing import Final
 
 from db.records import Request
@@ -28,11 +28,21 @@ class Line:
     lost: int
     #: Paid calls and answers beyond the first of a request.
     doubled: int
+    #: Commands, refused ones among them, where people ask.
+    asked: int = 0
+    #: Answers beyond the first where Discord itself left it unknown whether that had arrived.
+    unknown: int = 0
+    #: Promised by a bot that was killed before it had handed them over: nobody else knows of them.
+    cut_off: int = 0
+    #: From the end of the fault until all had ended.
+    seconds: float = 0.0
+    #: What is wrong, in words.
+    complaints: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
-        """Whether nothing was lost, and nothing done twice."""
-        return not self.lost and not self.doubled
+        """Whether nothing was lost, nothing done twice, and the books are right."""
+        return not self.lost and not self.doubled and not self.complaints
 
 
 def draw_up(fault: str, studio: Studio, asked: Collection[Asked]) -> Line:
@@ -68,10 +78,46 @@ def _is_complete(row: Request, story: Sequence[str], calls: int) -> bool:
     return told == STORIES.get(row.status) and (calls == 1 or is_excused)
 
 
+COLUMNS: Final[Sequence[tuple[str, int, Callable[[Line], object]]]] = (
+    ("fault", 34, lambda line: line.fault),
+    ("asked", 6, lambda line: line.asked or line.accepted),
+    ("accepted", 10, lambda line: line.accepted),
+    ("ended", 7, lambda line: line.ended),
+    ("paid calls", 12, lambda line: line.paid_calls),
+    ("answers", 9, lambda line: line.answers),
+    ("unknown", 9, lambda line: line.unknown),
+    ("cut off", 9, lambda line: line.cut_off),
+    ("lost", 6, lambda line: line.lost),
+    ("doubled", 9, lambda line: line.doubled),
+    ("seconds", 9, lambda line: f"{line.seconds:.1f}"),
+)
+
+
 def table(lines: Sequence[Line]) -> str:
-    """All of them, for people."""
-    head = ("fault", "accepted", "ended", "paid calls", "answers", "lost", "doubled")
-    body = [astuple(each) for each in lines]
-    return "\n".join(
-        f"{row[0]:<34}" + "".join(f"{cell!s:>12}" for cell in row[1:]) for row in [head, *body]
+    """All of them, for people, and what is wrong with each."""
+    head, *others = (
+        ["".join(_cell(name, width) for name, width, _ in COLUMNS)],
+        *(
+            ["".join(_cell(shown(line), width) for _, width, shown in COLUMNS)]
+            + [f"    {each}" for each in line.complaints]
+            for line in lines
+        ),
+    )
+    return "\n".join([*head, *(each for other in others for each in other)])
+
+
+def _cell(value: object, width: int) -> str:
+    return f"{value!s:<{width}}" if width > 20 else f"{value!s:>{width}}"
+
+
+def over_all(lines: Sequence[Line]) -> Line:
+    """Of one fault in many runs: sums, and the longest time."""
+    names = [each.name for each in fields(Line) if each.type is int]
+    sums = {name: sum(getattr(line, name) for line in lines) for name in names}
+    wrong = tuple(each for line in lines for each in line.complaints)
+    return Line(
+        fault=lines[0].fault,
+        seconds=max(line.seconds for line in lines),
+        complaints=wrong,
+        **sums,
     )

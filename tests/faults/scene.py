@@ -16,12 +16,13 @@ import psutil
 
 from db import limits
 from tests.e2e.delivery import Asked, Studio, new_studio
-from tests.e2e.discord import When, fake_discord
-from tests.e2e.google.studio import Google, google
+from tests.e2e.discord import FakeDiscord, When, fake_discord
+from tests.e2e.google.studio import Google, veo_studio
 from tests.e2e.google.traffic import Traffic
 from tests.faults.gates import Gates
 from tests.faults.points import Death, Point
 from tests.faults.relay import Relay, relay
+from tests.killing import survivors
 from tests.workers.conftest import MakeSystem
 from tests.workers.running import Worker
 from tests.workers.waiting import until
@@ -49,21 +50,26 @@ class Scene:
     worker: Worker
 
     def kill(self) -> None:
-        """SIGKILL the one who is at it; somebody else goes on."""
+        """SIGKILL the one who is at it. When he is gone from there, somebody else goes on."""
         children = self.worker.children()
         assert len(children) == 1, self.worker.log
         [child] = children
         if self.victim is Victim.CHILD:
             os.kill(child, signal.SIGKILL)
             return
+        orphan = psutil.Process(child)
         os.kill(self.worker.pid, signal.SIGKILL)
         self.worker.wait()
-        until(lambda: not psutil.pid_exists(child), what="its child has gone with it")
-        self.worker = self.start_worker()
+        assert not survivors([orphan])
 
     def start_worker(self) -> Worker:
         """One more."""
         return self.studio.system.start_worker(concurrency=1, REDIS_URL=self.way.url)
+
+    def go_on(self) -> None:
+        """Have a worker in place of one that was killed."""
+        if self.worker.status is not None:
+            self.worker = self.start_worker()
 
     def ask(self, name: str = "ana", **changes: Any) -> Asked:
         """A request of a new person."""
@@ -81,18 +87,22 @@ class Scene:
         assert line in {each.laddr.port for each in psutil.Process(child).net_connections()}
 
     @contextmanager
-    def calling(self, traffic: Traffic, pattern: str, *, is_after: bool) -> Iterator[Reached]:
+    def calling(
+        self, traffic: Traffic, pattern: str, *, is_after: bool, is_direct: bool = True
+    ) -> Iterator[Reached]:
         """The next such call to one of Google's services: not done yet, or not answered."""
         fault = traffic.hang(pattern, is_after=is_after)
 
         def is_reached() -> None:
             until(lambda: fault.reached == 1, what=f"{pattern} is held")
-            self.assert_speaks(fault.line)
+            if is_direct:
+                self.assert_speaks(fault.line)
 
         yield is_reached
         traffic.release_all()
         # It is carried out, though nobody waits for it any more; and meets nothing else.
         until(lambda: all(each.status for each in traffic.calls(pattern)), what="it is over")
+        self.go_on()
 
     @contextmanager
     def saying(self, route: str, when: When, *, is_upload: bool = False) -> Iterator[Reached]:
@@ -108,6 +118,7 @@ class Scene:
         fault.release()
         over = lambda it: all(each.status is not None for each in it.entries(route))  # noqa: E731
         ledger.wait_for(over, "it is over")
+        self.go_on()
 
     @contextmanager
     def publishing(self, task: str, when: Death, *words: str) -> Iterator[Reached]:
@@ -137,6 +148,7 @@ class Scene:
             if death is Death.BEFORE:
                 # Postgres would notice a client's death only after the write.
                 gate.drop(waiting)
+        self.go_on()
 
     def wait_until_delivered(self, asked: Asked, *, within: float) -> None:
         """Until its answer is there, and that is written."""
@@ -151,24 +163,11 @@ class Scene:
 
 
 @contextmanager
-def scene(
-    make_system: MakeSystem, victim: Victim, *, there: Google | None = None, **environment: object
-) -> Iterator[Scene]:
+def scene(make_system: MakeSystem, victim: Victim, **environment: object) -> Iterator[Scene]:
     """A scene with its worker, for the block."""
     with ExitStack() as stack:
-        discord = stack.enter_context(fake_discord())
-        given = there.environment if there else {}
-        studio = new_studio(stack, make_system, discord, **given, **environment)
-        system = studio.system
-        if there is not None:
-            system.calls = there.vertex.taken
-        gates = stack.enter_context(closing(Gates(system.environment["DATABASE_URL"])))
-        way = stack.enter_context(relay(system.environment["REDIS_URL"]))
-        worker = system.start_worker(concurrency=1, REDIS_URL=way.url)
-        yield Scene(studio, gates, way, victim, worker)
-        assert not discord.unexpected
-        for process in system.processes:
-            process.kill()
+        studio = new_studio(stack, make_system, _discord(stack), **environment)
+        yield _begun(stack, studio, victim)
 
 
 @contextmanager
@@ -176,5 +175,31 @@ def scene_at_google(
     make_system: MakeSystem, victim: Victim, folder: Path, **environment: object
 ) -> Iterator[tuple[Scene, Google]]:
     """A scene whose videos are made by Veo, and lie in Cloud Storage."""
-    with google(folder) as there, scene(make_system, victim, there=there, **environment) as found:
-        yield found, there
+    with ExitStack() as stack:
+        there, studio = veo_studio(stack, make_system, _discord(stack), folder, **environment)
+        yield _begun(stack, studio, victim), there
+
+
+def _discord(stack: ExitStack) -> FakeDiscord:
+    discord = stack.enter_context(fake_discord())
+
+    @stack.callback
+    def _end() -> None:
+        assert not discord.unexpected
+
+    return discord
+
+
+def _begun(stack: ExitStack, studio: Studio, victim: Victim) -> Scene:
+    system = studio.system
+    gates = stack.enter_context(closing(Gates(system.environment["DATABASE_URL"])))
+    way = stack.enter_context(relay(system.environment["REDIS_URL"]))
+    worker = system.start_worker(concurrency=1, REDIS_URL=way.url)
+
+    # Before the way is gone.
+    @stack.callback
+    def _end() -> None:
+        for process in system.processes:
+            process.kill()
+
+    return Scene(studio, gates, way, victim, worker)

@@ -3,72 +3,99 @@
 Seeded: the same seed asks for the same and has the same accidents in the same order.
 """
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from random import Random
 from typing import Final
 
-from tests.e2e.delivery import Asked, Studio, new_studio
-from tests.e2e.discord import fake_discord
+from redis import RedisError
+
+from db.errors import DatabaseUnavailable
 from tests.faults.accidents import ACCIDENTS
-from tests.faults.ledger import Line, draw_up
-from tests.workers.conftest import MakeSystem
+from tests.faults.asking import Asked, Crowd
+from tests.faults.evidence import Evidence, line
+from tests.faults.ledger import Line
+from tests.faults.stage import Stage
 from tests.workers.waiting import until
 
-TIMEOUT: Final = 15
-"""Seconds of a request."""
-BOUND: Final = 90.0
-"""Seconds from the last accident to the last answer: a call's own, a timeout, and leases."""
+LOOK_EVERY: Final = 0.5
+"""Seconds between two looks at all that has not ended."""
+LOOKS: Final = 3
+"""In a row at which all has ended, before it counts as ended."""
 
 
-@contextmanager
-def studio(make_system: MakeSystem) -> Iterator[Studio]:
-    """A system that answers in a Discord, whose videos all fail, which takes no time."""
-    with ExitStack() as stack:
-        discord = stack.enter_context(fake_discord())
-        found = new_studio(
-            stack,
-            make_system,
-            discord,
-            RESCUE_AFTER_SECONDS=2,
-            SANDBOX_OUTCOME="failed",
-            SANDBOX_SECONDS=1,
-            GENERATION_TIMEOUT_SECONDS=TIMEOUT,
-        )
-        found.system.start_worker()
-        yield found
-
-
-def soak(
-    found: Studio, name: str, *, requests: int, users: int, accidents: list[str], seed: int = 0
+def befall(
+    stage: Stage,
+    name: str,
+    accidents: Sequence[str],
+    *,
+    requests: int,
+    people: int,
+    a_second: float,
+    seed: int = 0,
+    late: float = 0.0,
+    pause: float = 0.0,
+    more_time: float = 0.0,
 ) -> Line:
-    """Have requests made, with accidents among them, and see what came of all."""
-    chance = Random(seed)  # noqa: S311 -- no secret
-    guild = found.discord.new_guild()
-    people = [found.discord.new_person(f"user {number}", guild) for number in range(users)]
-    asked: list[Asked] = []
-    for accident in accidents:
-        number = requests // len(accidents)
-        asked.extend(found.ask(chance.choice(people)) for _ in range(number))
-        # Some have got somewhere.
-        until(lambda: _are_accepted(found, asked[-3:]), what="they are accepted")
-        ACCIDENTS[accident](found)
+    """Have so much asked for, with accidents meanwhile, and see what came of all.
+
+    All ends within the longest bound of these accidents, with `more_time` for those before.
+    """
+    crowd = Crowd(stage, people=people, seed=seed, late=late)
+    with crowd.asking(requests, a_second=a_second) as is_over:
+        for accident in accidents:
+            ACCIDENTS[accident].happen(stage)
+            if is_over.wait(pause):
+                break
+    waiting = Waiting(stage, crowd.asked)
+    end = time.monotonic()
     with suppress(AssertionError):
-        # The ledger tells which are not.
-        until(lambda: _are_answered(found, asked), what="all are answered", within=BOUND)
-    return draw_up(name, found, asked)
+        # The ledger tells which have not.
+        until(
+            waiting.is_over,
+            what="all have ended",
+            within=max(ACCIDENTS[each].within for each in accidents) + more_time,
+            every=LOOK_EVERY * max(1, requests / 500),
+        )
+    return line(name, stage, crowd.asked, waiting.ended_at - end)
 
 
 def any_accidents(number: int, *, seed: int) -> list[str]:
-    """So many, in an order that the seed tells."""
+    """So many, in an order that the seed tells; as often as they come, each before any again."""
     chance = Random(seed)  # noqa: S311 -- no secret
-    return [chance.choice([*ACCIDENTS]) for _ in range(number)]
+    short = [name for name, accident in ACCIDENTS.items() if not accident.is_long]
+    found: list[str] = []
+    while len(found) < number:
+        found += chance.sample(short, len(short))
+    return found[:number]
 
 
-def _are_accepted(found: Studio, asked: list[Asked]) -> bool:
-    return len(found.system.rows([one.id for one in asked])) == len(asked)
+class Waiting:
+    """For all that was asked for. What has ended is looked at again when everything has: a message
+    of which the bot was told nothing may have arrived all the same."""
 
+    def __init__(self, stage: Stage, asked: Sequence[Asked]) -> None:
+        self._scene = stage
+        self._asked = asked
+        self._left = [*asked]
+        self._looks_at_all = 0
+        #: When it was first seen that all had, or the latest look; by the monotonic clock.
+        self.ended_at = time.monotonic()
 
-def _are_answered(found: Studio, asked: list[Asked]) -> bool:
-    rows = found.system.rows([one.id for one in asked])
-    return all(row.delivered_at is not None for row in rows)
+    def is_over(self) -> bool:
+        """Whether all have ended, at some looks in a row."""
+        now = time.monotonic()
+        try:
+            found = Evidence(self._scene, self._left)
+        except (DatabaseUnavailable, RedisError):
+            return False
+        self._left = [one for one in self._left if not found.is_settled(one)]
+        if self._left:
+            self._looks_at_all, self.ended_at = 0, now
+            return False
+        self.ended_at = now if not self._looks_at_all else self.ended_at
+        self._looks_at_all += 1
+        if self._looks_at_all < LOOKS:
+            self._left = [*self._asked]
+        return not self._left

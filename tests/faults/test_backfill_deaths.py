@@ -79,3 +79,35 @@ def test_who_writes_it_down_dies(
             assert row.delivered_at is not None
             assert row.created_at < row.completed_at < row.delivered_at
             assert found.used(each) == 1
+
+
+def ask_anew_and_die(scene: Scene, when: Death) -> Asked:
+    """A request that Postgres was away for and nobody began, and the death of who sends it anew."""
+    request_id = uuid4()
+    with scene.publishing("create_request", when, str(request_id)) as is_reached:
+        with (
+            scene.publishing("carry_on", Death.AFTER, str(request_id)) as goes_on,
+            scene.studio.system.postgres_away(),
+        ):
+            asked = scene.ask(id=request_id)
+            goes_on()
+        is_reached()
+        scene.kill()
+    return asked
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("victim", Victim)
+def test_who_sends_it_anew_dies(make_system: MakeSystem, victim: Victim) -> None:
+    settings = {**SETTINGS, "RESCUE_AFTER_SECONDS": 5}
+    with scene(make_system, victim, **settings) as found:
+        asked = {when: ask_anew_and_die(found, when) for when in Death}
+        for each in asked.values():
+            found.wait_until_delivered(each, within=BOUND)
+        lines = [
+            draw_up(f"{victim}: sent anew, {when}", found.studio, [each])
+            for when, each in asked.items()
+        ]
+        print(table(lines))
+        assert lines == [Line(line.fault, 1, 1, 1, 1, lost=0, doubled=0) for line in lines]
+        assert [found.used(each) for each in asked.values()] == [1, 1]

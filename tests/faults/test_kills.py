@@ -117,21 +117,27 @@ def victims(make_shared_system: MakeSystem) -> Iterator[dict[tuple[Point, Death]
         yield killed
 
 
+def becomes(point: Point, death: Death) -> tuple[list[str], int]:
+    """The story of a request that met death there, and how often it was paid for."""
+    if (point, death) in ((Point.CLAIM, Death.AFTER), (Point.RELEASE, Death.BEFORE)):
+        # Death between claim and call, or a claim that nobody could give back: nobody calls
+        # again, nothing is found, and the place in the limit is given back.
+        return TIMEOUT, 0
+    if point is Point.TIMEOUT:
+        return TIMEOUT, 1
+    return COMPLETED if point in (Point.START, Point.COMPLETION) else FAILED, 1
+
+
 @pytest.mark.parametrize(("point", "death"), DEATHS)
 def test_a_child_dies(
     victims: dict[tuple[Point, Death], Victims], point: Point, death: Death
 ) -> None:
     system, ids = victims[point, death]
+    story, calls = becomes(point, death)
     for row in system.wait_until_ended(ids, within=1):
-        story, calls = COMPLETED if point in (Point.START, Point.COMPLETION) else FAILED, 1
-        if (point, death) in ((Point.CLAIM, Death.AFTER), (Point.RELEASE, Death.BEFORE)):
-            # Death between claim and call, or a claim that nobody could give back: nobody calls
-            # again, nothing is found, and the place in the limit is given back.
-            story, calls = TIMEOUT, 0
+        if not calls:
             assert row.started_at == row.claimed_at
             assert not row.counted
-        elif point is Point.TIMEOUT:
-            story = TIMEOUT
         if (point, death) == (Point.START, Death.BEFORE):
             # The name of the operation died with the one who had it; its output was found.
             assert row.operation_name is None
@@ -160,6 +166,9 @@ def test_a_child_dies_in_the_middle_of_the_call(make_system: MakeSystem) -> None
     assert system.calls()[request_id] <= 1
     assert system.story(request_id) in (COMPLETED, TIMEOUT)
     assert row.counted == (row.status is Status.COMPLETED)
+    # The log tells of it, as of everything.
+    told = [line["event"] for line in worker.lines if line["logger"] == "multiprocessing"]
+    assert [each.partition(" exited with ")[2] for each in told] == ["'signal 9 (SIGKILL)'"] * 2
 
 
 def test_a_worker_dies_and_another_takes_over(make_system: MakeSystem) -> None:

@@ -17,8 +17,9 @@ from db.states import Status
 from tests.e2e.delivery import EDITS, Asked
 from tests.e2e.discord import When
 from tests.e2e.google import scripts
+from tests.e2e.google.front import cloud_run
 from tests.e2e.google.studio import Google
-from tests.faults.ledger import draw_up, table
+from tests.faults.ledger import Line, draw_up, table
 from tests.faults.points import Death, Point
 from tests.faults.scene import Reached, Scene, Victim, scene_at_google
 from tests.workers.conftest import MakeSystem
@@ -57,6 +58,7 @@ def paid_call(*, is_taken: bool) -> Place:
             scene.assert_speaks(call.line)
 
         yield is_reached
+        scene.go_on()
 
     return calling
 
@@ -134,12 +136,8 @@ def die(scene: Scene, there: Google, name: str) -> Asked:
 def test_death_at_every_side_effect(
     make_system: MakeSystem, tmp_path: Path, victim: Victim
 ) -> None:
-    settings = {
-        "GENERATION_TIMEOUT_SECONDS": TIMEOUT,
-        "RESCUE_AFTER_SECONDS": 1,
-        "VEO_STARTS_PER_MINUTE": 10_000,
-    }
-    with scene_at_google(make_system, victim, tmp_path, **settings) as (scene, there):
+    timeout = {"GENERATION_TIMEOUT_SECONDS": TIMEOUT}
+    with scene_at_google(make_system, victim, tmp_path, **timeout) as (scene, there):
         studio, system = scene.studio, scene.studio.system
         asked: dict[str, Asked] = {}
         for name in CASES:
@@ -162,3 +160,34 @@ def test_death_at_every_side_effect(
             assert scene.used(asked[name]) == int(is_made), line
             assert len(asked[name].answer.attachments) == int(is_made), line
         assert studio.tokens() == sum(case.ends is Status.TIMEOUT for case in CASES.values())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("victim", Victim)
+@pytest.mark.parametrize("is_after", [False, True])
+def test_death_while_a_link_is_signed(
+    make_system: MakeSystem, tmp_path: Path, victim: Victim, is_after: bool
+) -> None:
+    """By IAM, for a video that Discord finds too large."""
+    with scene_at_google(make_system, victim, tmp_path) as (scene, there):
+        there.accounts.attached = there.cloud.account
+        there.accounts.signers.add(there.cloud.account.email)
+        with cloud_run(there.accounts, tmp_path) as keyless:
+            scene.studio.system.environment |= keyless
+            scene.worker.kill()
+            scene.worker = scene.start_worker()
+            too_large = scene.studio.discord.faults.refuse(EDITS, 413, times=2)
+            too_large.only_uploads = True
+            sign = scene.calling(
+                there.accounts.traffic, "POST *:signBlob", is_after=is_after, is_direct=False
+            )
+            with sign as is_reached:
+                asked = scene.ask(prompt=there.vertex.arrange("a fox that does not fit"))
+                is_reached()
+                scene.kill()
+            scene.wait_until_delivered(asked, within=BOUND)
+        name = "link signed" if is_after else "link asked for"
+        line = draw_up(f"{victim}: {name}", scene.studio, [asked])
+        print(table([line]))
+        assert line == Line(line.fault, 1, 1, 1, 1, lost=0, doubled=0)
+        assert "X-Goog-Signature" in str(asked.answer.history)

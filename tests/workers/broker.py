@@ -16,9 +16,9 @@ import psutil
 from kombu import pools
 from redis import Redis
 
-from workers.app import DELIVERING, FOLLOWING, HOUSEKEEPING, STARTING, app
+from workers.app import app
 
-QUEUES: Final = (STARTING, FOLLOWING, DELIVERING, HOUSEKEEPING)
+QUEUES: Final = tuple(queue.name for queue in app.conf.task_queues)
 
 
 @dataclass(frozen=True, slots=True)

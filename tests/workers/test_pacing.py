@@ -1,9 +1,11 @@
 """Pacing by real workers: whose turn it is not waits, and no message with it."""
 
+import base64
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
@@ -13,12 +15,16 @@ from db.states import Status
 from tests.db.rows import new_request
 from tests.faults.gates import Gates
 from tests.faults.points import Death, Point
+from tests.workers.broker import altered
 from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
-from workers import admitting, starting, turns
+from tests.workers.waiting import until
+from workers import admitting, chain, starting, turns
+from workers.app import STARTING
 from workers.starting import Step
 
 PER_MINUTE = 2
+CROWD = 5000
 
 
 @pytest.fixture
@@ -53,6 +59,19 @@ def place(system: System, request_id: UUID) -> int | None:
 
 def places(system: System, request_ids: list[UUID]) -> list[int | None]:
     return [place(system, each) for each in request_ids]
+
+
+def send_in_a_crowd(system: System, number: int) -> None:
+    """The messages of so many new requests, as fast as Redis takes them."""
+    first = new_request(generate_audio=False)
+    [(queue, raw)] = system.broker.record(lambda: chain.enqueue(first))
+    body = base64.b64decode(json.loads(raw)["body"])
+
+    def of_another() -> bytes:
+        old, new = str(first.id).encode(), str(uuid4()).encode()
+        return altered(raw.replace(old, new), body=body.replace(old, new))
+
+    system.broker.deliver(queue, *(of_another() for _ in range(number)))
 
 
 def sweeps(system: System, in_line: UUID, *, times: int = 2) -> None:
@@ -99,6 +118,23 @@ def test_two_workers_make_no_more_calls_a_minute_than_they_may(system: System) -
     system.wait_until_ended(asked)
     assert system.calls() == dict.fromkeys(asked[:2] + asked[3:], 1)
     assert "Traceback" not in system.log
+
+
+def test_a_long_queue_of_new_requests_holds_up_nobodys_turn(make_system: MakeSystem) -> None:
+    """A turn lapses in five seconds here, and the queue takes much longer."""
+    system = make_system(
+        SANDBOX_OUTCOME="failed",
+        SANDBOX_STARTS_PER_MINUTE=PER_MINUTE,
+        RESCUE_AFTER_SECONDS=5,
+    )
+    send_in_a_crowd(system, CROWD)
+    system.start_worker()
+    until(lambda: system.calls().total() == PER_MINUTE, what="the first calls")
+    until(lambda: calls_to_come(system) == 0, what="they are answered")
+    pass_a_minute(system)
+    until(lambda: system.calls().total() == 2 * PER_MINUTE, what="the next calls")
+    assert system.broker.length(STARTING) > CROWD / 2
+    assert set(system.calls().values()) == {1}
 
 
 def test_ones_backlog_does_not_hold_up_anothers_first_request(system: System) -> None:

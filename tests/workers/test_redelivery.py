@@ -63,7 +63,7 @@ def prepare(system: System, state: str) -> NewRequest:
     admitting.admit(context, new)
     if state == "claimed":
         with system.database.autocommit() as conn:
-            leases.claim(conn, new.id, uuid4(), lease=timedelta(minutes=1))
+            leases.claim(conn, new.id, uuid4(), lease=timedelta(hours=1))
     if state in ("generating", "completed", "failed", "timeout"):
         assert starting.start(context, new.id) is Step.DONE
     if state == "completed":
@@ -93,7 +93,7 @@ def message_of(system: System, link: str, new: NewRequest) -> tuple[str, bytes]:
 @pytest.fixture(scope="module")
 def system(make_shared_system: MakeSystem) -> System:
     """A worker that no row falls due to while the messages run."""
-    system = make_shared_system(RESCUE_AFTER_SECONDS=60)
+    system = make_shared_system(RESCUE_AFTER_SECONDS=3600)
     system.start_worker()
     return system
 

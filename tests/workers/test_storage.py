@@ -15,8 +15,8 @@ from tests.workers import storages
 from tests.workers.storages import Place
 from workers import storage
 from workers.settings import WorkerSettings
-from workers.storage import STORAGES, Storage, StorageUnavailable
-from workers.storage.folder import MARKER, FolderStorage, path_of
+from workers.storage import MARKER, STORAGES, Storage, StorageUnavailable
+from workers.storage.folder import FolderStorage, path_of
 
 AT_ONCE = 16
 MIB = 1 << 20

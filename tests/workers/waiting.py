@@ -12,12 +12,14 @@ PATIENCE: Final = 30.0
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], *, what: str, within: float = PATIENCE) -> T:
+def until(
+    look: Callable[[], T], *, what: str, within: float = PATIENCE, every: float = LOOK_EVERY
+) -> T:
     """What `look` finds, as soon as it finds anything true. Fails after `within` seconds."""
     deadline = time.monotonic() + within
     while not (found := look()):
         assert time.monotonic() < deadline, f"Waited {within:.0f} s in vain until {what}"
-        time.sleep(LOOK_EVERY)
+        time.sleep(every)
     return found
 
 

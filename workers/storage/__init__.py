@@ -11,6 +11,9 @@ from workers.settings import WorkerSettings
 STORAGES: Final = {"folder": "workers.storage.folder", "gcs": "workers.storage.gcs"}
 """Modules with a function ``make(settings)``; none is imported unless it is chosen."""
 
+MARKER: Final = ".claim"
+"""The name of the mark under a request's prefix."""
+
 _PUBLIC: Final = re.compile(r"https?://[^\s<>]+\Z")
 
 

@@ -8,9 +8,7 @@ from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from workers.settings import WorkerSettings
-from workers.storage import StorageUnavailable
-
-MARKER = ".claim"
+from workers.storage import MARKER, StorageUnavailable
 
 
 class FolderStorage:

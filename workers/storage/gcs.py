@@ -19,12 +19,11 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 
 from db.settings import SettingsError
 from workers.settings import WorkerSettings
-from workers.storage import StorageUnavailable
+from workers.storage import MARKER, StorageUnavailable
 from workers.storage.gcs_access import session, signing
 from workers.storage.gcs_errors import translated
 
 SCHEME: Final = "gs://"
-MARKER: Final = ".claim"
 PATIENCE: Final = 5.0
 """Seconds for connecting, and for every wait for bytes."""
 CHUNK: Final = 1 << 20

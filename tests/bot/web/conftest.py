@@ -58,11 +58,15 @@ class Site:
         return psutil.Process(self.running.process.pid).num_threads()
 
     def connections(self, url: str) -> int:
-        """How many connections the process has to the server at this address."""
+        """How many connections the process has to the server at this address.
+
+        One that the server has closed may not be closed here yet.
+        """
         port = make_url(url).port
         process = psutil.Process(self.running.process.pid)
         return sum(
-            1 for each in process.net_connections() if each.raddr and each.raddr.port == port
+            each.status == psutil.CONN_ESTABLISHED and each.raddr.port == port
+            for each in process.net_connections()
         )
 
 

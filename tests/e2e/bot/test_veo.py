@@ -125,6 +125,17 @@ def test_the_sixth_is_refused_with_the_time_to_come_back(studio: Studio, ana: Pe
 
 
 @pytest.mark.usefixtures("studio")
+def test_a_refusal_that_discord_cut_off_is_told_all_the_same(
+    studio: Studio, discord: FakeDiscord, ana: Person
+) -> None:
+    """Nothing follows it that could be told instead."""
+    studio.admit(ana, *["a kite of before"] * 5)
+    cut = discord.faults.cut("PATCH /webhooks/*", times=2)
+    refused = ana.slash("veo", {"prompt": KITE})
+    refused.wait_for_text("All 5 videos of the last 24 hours are used.")
+    assert cut.reached == 2
+
+
 def test_nobody_is_pinged_by_what_a_prompt_says(discord: FakeDiscord, ana: Person) -> None:
     bob = discord.new_person("bob", ana.place.guild)
     asked = ana.slash("veo", {"prompt": f"@everyone {bob.mention} look"})

@@ -133,7 +133,8 @@ def test_deleting_is_for_the_owner_and_moderators(
     assert (done.content, done.is_ephemeral) == (sentences.deleted("ended"), True)
     discord.world.wait_for(lambda: message.is_deleted, "the message goes")
     assert bot.system.row(mine.id).deleted_at is not None
-    assert bot.system.story(mine.id)[-1] == "deleted"
+    # Its delivery may be written down after it.
+    assert "deleted" in bot.system.story(mine.id)
 
     other = make(bot, ana)
     moderator = discord.new_person("mod", guild, permissions=Permission.MANAGE_MESSAGES)

@@ -2,14 +2,17 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.e2e.delivery import Studio, new_studio
+from tests.e2e.discord import FakeDiscord
 from tests.e2e.google.accounts import PROJECT, Accounts
 from tests.e2e.google.cloud import Cloud, google_cloud
 from tests.e2e.google.storage import FakeStorage
 from tests.e2e.google.vertex import LOCATION, FakeVertex, fake_vertex
+from tests.workers.conftest import MakeSystem
 from workers.settings import WorkerSettings
 
 
@@ -66,6 +69,24 @@ def opened(cloud: Cloud, *, port: int = 0) -> Iterator[FakeVertex]:
 
     with fake_vertex(cloud.accounts, put, port=port) as vertex:
         yield vertex
+
+
+def veo_studio(
+    stack: ExitStack,
+    make_system: MakeSystem,
+    discord: FakeDiscord,
+    folder: Path,
+    **environment: object,
+) -> tuple[Google, Studio]:
+    """A Google, and a studio without a worker yet whose videos it makes: as many as are asked for.
+
+    What it takes for a call is what is paid for.
+    """
+    there = stack.enter_context(google(folder))
+    given = {**there.environment, "RESCUE_AFTER_SECONDS": 1, "VEO_STARTS_PER_MINUTE": 10_000}
+    studio = new_studio(stack, make_system, discord, **{**given, **environment})
+    studio.system.calls = there.vertex.taken
+    return there, studio
 
 
 def closed_port() -> int:

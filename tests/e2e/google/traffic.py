@@ -28,8 +28,8 @@ class Call:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
-    #: The client's end of the connection that it came by.
-    line: int
+    #: The client's end of the connection that it came by; None where it has gone already.
+    line: int | None
     status: int | None = None
     at: float = field(default_factory=time.monotonic)
 
@@ -146,10 +146,13 @@ class Traffic:
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Note the call, and let it meet its accident."""
-        assert request.transport is not None
-        line = request.transport.get_extra_info("peername")[1]
         call = Call(
-            request.method, request.path, request.query, request.headers, await request.read(), line
+            request.method,
+            request.path,
+            request.query,
+            request.headers,
+            await request.read(),
+            line_of(request),
         )
         with self._changed:
             self._calls.append(call)
@@ -193,6 +196,12 @@ class Traffic:
         with self._changed:
             self._faults.append(fault)
         return fault
+
+
+def line_of(request: web.Request) -> int | None:
+    """The client's end of the connection; None where the client has gone."""
+    found = request.transport and request.transport.get_extra_info("peername")
+    return int(found[1]) if found else None
 
 
 def error(status: int, message: str = "arranged by a test", reason: str = "arranged") -> Any:

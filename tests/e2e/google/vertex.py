@@ -20,7 +20,7 @@ from tests.e2e.google.accounts import PROJECT, Accounts
 from tests.e2e.google.clip import clip
 from tests.e2e.google.scripts import STATUSES, Accident, Ending, Manner, Script, made
 from tests.e2e.google.serving import served
-from tests.e2e.google.traffic import Cut, Traffic
+from tests.e2e.google.traffic import Cut, Traffic, line_of
 from tests.e2e.google.veo_rules import violations
 from tests.workers.waiting import PATIENCE
 
@@ -54,8 +54,8 @@ class Call:
     prompt: str
     body: Any
     is_start: bool
-    #: The client's end of the connection that it came by.
-    line: int
+    #: The client's end of the connection that it came by; None where it has gone already.
+    line: int | None
 
 
 class FakeVertex:
@@ -66,6 +66,8 @@ class FakeVertex:
         self.url = ""
         #: Whatever a call had that is not documented.
         self.violations: list[str] = []
+        #: What is to be seen of a prompt.
+        self.film: Callable[[str], bytes] = lambda _prompt: clip()
         self._accounts = accounts
         self._put = put
         self._lock = threading.Condition()
@@ -185,10 +187,8 @@ class FakeVertex:
         return _error(400, "; ".join(wrong)) if wrong else None
 
     def _note(self, request: web.Request, prompt: str, body: Any, *, is_start: bool) -> None:
-        assert request.transport is not None
-        line = request.transport.get_extra_info("peername")[1]
         with self._lock:
-            self._calls.append(Call(prompt, body, is_start, line))
+            self._calls.append(Call(prompt, body, is_start, line_of(request)))
             self._lock.notify_all()
 
     def _next(self, accidents: list[Accident]) -> Accident | None:
@@ -201,7 +201,7 @@ class FakeVertex:
         folder = f"{operation.storage_uri.rstrip('/')}/{time.time_ns()}"
         names = [f"{folder}/sample_{n}.mp4" for n in range(operation.script.ending.videos)]
         for name in names:
-            self._put(name, clip())
+            self._put(name, self.film(operation.prompt))
         operation.videos = tuple(names)
         operation.has_ended = True
 

@@ -48,8 +48,8 @@ class Rest:
         """Answer a request, or cut it."""
         path = request.path.removeprefix(API)
         entry = self.ledger.open(request.method, path)
-        if request.transport is not None:
-            entry.line = request.transport.get_extra_info("peername")[1]
+        peer = request.transport and request.transport.get_extra_info("peername")
+        entry.line = peer[1] if peer else None
         try:
             response = await self._respond(request, path, entry)
         except (Cut, ConnectionError):
