@@ -24,7 +24,7 @@ from workers import (
     announcing,
     answer_marks,
     chain,
-    ends,
+    ending,
     examining,
     experience,
     memory,
@@ -109,7 +109,7 @@ def finalize(context: Context, request_id: UUID) -> Step:
     if _has_gone_on(context, request):
         return Step.STOPPED
     with context.database.autocommit() as conn:
-        ended = ends.write(conn, request, finding)
+        ended = ending.write(conn, request, finding)
     announcing.announce(context, ended)
     return Step.DONE if ended.status is Status.COMPLETED else Step.STOPPED
 
@@ -191,7 +191,7 @@ def _has_gone_on(context: Context, request: Request) -> bool:
 
 def _write(context: Context, conn: Connection, request: Request, finding: Ready | End) -> Request:
     if isinstance(finding, End):
-        return ends.write(conn, request, finding)
+        return ending.write(conn, request, finding)
     if request.status is Status.PENDING:
         prefix = examining.prefix_of(context, request)
         return requests.adopt(conn, request.id, gcs_prefix=prefix)

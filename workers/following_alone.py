@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from db.meanwhile import Meanwhile
-from workers import ends
+from workers import ending
 from workers.context import Context
 from workers.ends import End
 from workers.examining import Ready, examine, publish
@@ -22,5 +22,5 @@ def follow(context: Context, known: Meanwhile) -> tuple[Meanwhile, timedelta]:
     if isinstance(finding, Ready):
         finding = publish(context, request)
     if isinstance(finding, End):
-        return ends.seen(known, finding), AT_ONCE
+        return ending.seen(known, finding), AT_ONCE
     return replace(known, attempts=0) if finding.is_progress else again, finding.delay

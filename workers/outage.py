@@ -20,7 +20,7 @@ from db.errors import DatabaseUnavailable
 from db.meanwhile import Meanwhile
 from db.records import NewRequest, ReplyTo, Request
 from db.states import Status
-from workers import answering_alone, chain, ends, following_alone, memory, starting_alone
+from workers import answering_alone, chain, ending, following_alone, memory, starting_alone
 from workers.aftermath import is_outage
 from workers.attempts import backoff
 from workers.chain import BrokerUnavailable
@@ -81,7 +81,7 @@ def take_over_seen(context: Context, error: DatabaseUnavailable) -> set[UUID]:
     for place, each in enumerate(taken):
         # If it has ended, whoever else answers has a claim of his own.
         known = Meanwhile.of(each.request, answer_claim=uuid4())
-        it = ends.seen(known, each.end) if each.end else known
+        it = ending.seen(known, each.end) if each.end else known
         try:
             take_over(context, it, each.reply_to, error)
         except BrokerUnavailable:

@@ -22,7 +22,7 @@ from db.events import EventType
 from db.meanwhile import Meanwhile
 from db.records import Request
 from db.states import Status
-from workers import announcing, calling, ends, memory, progress, turns
+from workers import announcing, calling, ending, memory, progress, turns
 from workers.calling import Accepted, PutOff, Unknown
 from workers.context import Context
 from workers.ends import End
@@ -147,7 +147,7 @@ def _end(context: Context, request: Request, claim: UUID, end: End) -> Step:
 
     # No call was made with the claim.
     unclaimed = Meanwhile.of(request, claim=None, claimed_at=None)
-    return insist(write, ends.seen(unclaimed, end))
+    return insist(write, ending.seen(unclaimed, end))
 
 
 def _not_claimed(context: Context, request_id: UUID) -> Step:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from db.meanwhile import Meanwhile
 from db.states import Status
-from workers import calling, ends
+from workers import calling, ending
 from workers.calling import Accepted, PutOff, Unknown
 from workers.context import Context
 from workers.ends import End
@@ -38,4 +38,4 @@ def start(context: Context, known: Meanwhile) -> tuple[Meanwhile, timedelta]:
         case Unknown():
             return claimed, AT_ONCE
         case End() as end:
-            return ends.seen(known, end), AT_ONCE
+            return ending.seen(known, end), AT_ONCE
