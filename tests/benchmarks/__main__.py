@@ -46,7 +46,7 @@ def main(
     as_json: bool,
     folder: Path | None,
 ) -> None:
-    """Measure what requests cost in Postgres, side by side with what nobody can do without.
+    """Measure what requests cost, side by side with what nobody can do without.
 
     Exit status 1 says that a bound was missed.
     """

@@ -63,8 +63,7 @@ def run(ground: Ground) -> list[Comparison]:
             conn, request_id, claim, operation_name=OPERATION, gcs_prefix=PREFIX, due_in=LEASE
         )
 
-    # The engine's own connection, for begin() of db.engine asks the server for a sign of life
-    # each time, which would make both sides alike.
+    # The engine's own connection: what db.engine does to have one would make both sides alike.
     with ground.database.begin() as pooled, pooled.engine.connect() as conn:
         timings = measure(
             {

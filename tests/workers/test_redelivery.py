@@ -334,3 +334,15 @@ def test_a_storage_that_cannot_be_written_makes_requests_wait(make_system: MakeS
     [row] = system.wait_until_ended([request_id])
     assert row.status is Status.COMPLETED
     assert system.calls() == {request_id: 1}
+
+
+def test_a_request_travels_no_further_than_the_paid_call(system: System) -> None:
+    """From then on the row has all of it, and no message is larger than it has to be."""
+    _, raw = message_of(system, CREATE, asked())
+    message = json.loads(raw)
+    _, _, embedded = json.loads(base64.b64decode(message["body"]))
+    links = {link["task"]: link["options"].get("headers", {}) for link in embedded["chain"]}
+    assert {*links} == {START, POLL, FINALIZE}
+    carrying = [name for name, headers in links.items() if chain.carries_request(headers)]
+    assert chain.carries_request(message["headers"])
+    assert carrying == [START]
