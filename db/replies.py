@@ -9,22 +9,24 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, delete, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.records import ReplyTo
-from db.tables import late_results, reply_tokens, sent_requests
+from db.tables import late_results, reply_tokens, sent_requests, video_requests
 
 TOKEN_LIFE: Final = timedelta(minutes=15)
 NEVER: Final = timedelta(0)
 
 c = reply_tokens.c
+r = video_requests.c
 
 
 def keep(conn: Connection, request_id: UUID, reply_to: ReplyTo) -> None:
-    """Keep the token of a request that is there. The first one stays.
+    """Keep the token of a request that is there, unless its answer has been given.
 
-    From here on its answer is edited by who works on it; the bot may be about to end an edit.
+    The first one stays. From here on its answer is edited by who works on it; the bot may be about
+    to end an edit.
     """
     s = sent_requests.c
     taken_over = (
@@ -33,12 +35,19 @@ def keep(conn: Connection, request_id: UUID, reply_to: ReplyTo) -> None:
         .returning(s.telling_until)
         .cte("taken_over")
     )
-    kept = insert(reply_tokens).values(
-        request_id=request_id,
-        application_id=reply_to.application_id,
-        token=reply_to.token,
-        expires_at=func.now() + TOKEN_LIFE,
-        telling_until=select(taken_over.c.telling_until).scalar_subquery(),
+    wanted = select(
+        r.id,
+        literal(reply_to.application_id),
+        literal(reply_to.token),
+        func.now() + TOKEN_LIFE,
+        select(taken_over.c.telling_until).scalar_subquery(),
+    ).where(
+        r.id == request_id,
+        # A message that comes again much later would bring back what was forgotten.
+        or_(r.completed_at.is_(None), r.delivery_due_at.is_not(None)),
+    )
+    kept = insert(reply_tokens).from_select(
+        [c.request_id, c.application_id, c.token, c.expires_at, c.telling_until], wanted
     )
     conn.execute(kept.on_conflict_do_nothing())
 

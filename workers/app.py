@@ -57,6 +57,9 @@ app.conf.update(
         # makes them up to 90 s later than the visibility timeout.
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
+        # Whoever looks for them has a lock, and may die with it: by default nobody else could
+        # look for 5 minutes. In seconds; that two look at once does no harm.
+        "unacked_mutex_expire": 10,
         "socket_connect_timeout": 5,
         "socket_timeout": 10,
         "socket_keepalive": True,

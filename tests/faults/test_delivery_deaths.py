@@ -76,6 +76,17 @@ def test_a_child_dies_between_the_end_and_its_delivery(studio: Studio, ana: Pers
     assert system.story(asked.id)[-2:] == ["completed", "delivered"]
 
 
+def test_a_message_that_comes_again_brings_no_token_back(studio: Studio, ana: Person) -> None:
+    """Its worker died, and its request has been answered long since."""
+    asked = studio.ask(ana)
+    studio.wait_until_delivered(asked)
+    reply_to = ReplyTo(str(studio.discord.world.application_id), asked.answer.token)
+    studio.system.submit(studio.request(ana, id=asked.id), reply_to=reply_to)
+    studio.system.wait_until_quiet()
+    assert studio.tokens() == 0
+    assert len(studio.answers(asked)) == 1
+
+
 def test_lg2_the_token_of_an_answer_is_nowhere_to_be_seen(studio: Studio, ana: Person) -> None:
     """Through every accident, every retry, and messages that nobody understands."""
     discord, system = studio.discord, studio.system

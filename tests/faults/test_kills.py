@@ -23,7 +23,7 @@ from tests.faults.points import CHAIN, Death, Point
 from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
 from tests.workers.waiting import until
-from workers.app import TASK_TIME_LIMIT, VISIBILITY_TIMEOUT
+from workers.app import TASK_TIME_LIMIT
 from workers.providers.sandbox import SandboxProvider
 from workers.settings import SandboxOutcome
 
@@ -201,34 +201,6 @@ def test_a_worker_dies_and_another_takes_over(make_system: MakeSystem) -> None:
     assert not second.said("start_accepted_late")
     # What is left of the first one's work lies where a redelivery finds it, and nowhere else.
     assert all(message.is_held for message in system.broker.messages())
-
-
-@pytest.mark.long
-def test_messages_of_a_dead_worker_come_back(make_system: MakeSystem) -> None:
-    """Requests that were not even admitted are in their messages alone (RT7): they come back
-    after the visibility timeout, in seconds. So do those of requests long ended: to no effect."""
-    system = make_system(RESCUE_AFTER_SECONDS=1)
-    with closing(Gates(system.environment["DATABASE_URL"])) as gates:
-        first = system.start_worker(concurrency=4)
-        with (
-            gates.closed(Point.ADMISSION, Death.BEFORE) as admission,
-            gates.closed(Point.COMPLETION, Death.BEFORE) as completion,
-        ):
-            [unknown] = system.submit(asked(gates.mark(Point.ADMISSION, Death.BEFORE)))
-            [known] = system.submit(asked(gates.mark(Point.COMPLETION, Death.BEFORE)))
-            waiting = [(gate, gate.wait_for(1)) for gate in (admission, completion)]
-            first.kill()
-            for gate, who in waiting:
-                gate.drop(who)
-    system.start_worker()
-    [before] = system.wait_until_ended([known])
-    assert system.find(unknown) is None
-    system.wait_until_ended([unknown], within=VISIBILITY_TIMEOUT + SLACK)
-    system.wait_until_quiet()
-    assert system.row(known) == before
-    for request_id in (unknown, known):
-        assert system.story(request_id) == COMPLETED
-        assert system.calls()[request_id] == 1
 
 
 def test_a_worker_is_asked_to_end_in_the_middle_of_its_work(make_system: MakeSystem) -> None:
