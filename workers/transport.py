@@ -18,7 +18,8 @@ class Channel(redis.Channel):
         if self.connection.client is None:
             # One that everybody does.
             raise NotConnected("the connection was closed")
-        return super()._connparams(asynchronous)
+        # The stubs know of nothing private.
+        return super()._connparams(asynchronous)  # type: ignore[misc]
 
 
 class Transport(redis.Transport):
