@@ -23,7 +23,7 @@ from db.states import Status
 from db.tables import start_turns, video_requests
 from db.transitions import guarded_status
 
-IN_HAND: Final = 100
+IN_HAND: Final = 50
 """Turns that are given and not taken, at most. Were there more of them than workers can take, those
 would lapse and be given again, with a message each, for ever."""
 FARTHEST: Final = 1000
