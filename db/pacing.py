@@ -23,6 +23,9 @@ from db.states import Status
 from db.tables import start_turns, video_requests
 from db.transitions import guarded_status
 
+IN_HAND: Final = 50
+"""Turns that are given and not taken, at most. Were there more of them than workers can take, those
+would lapse and be given again, with a message each, for ever."""
 FARTHEST: Final = 1000
 """Requests that :func:`places` counts before one, and no more."""
 
@@ -53,7 +56,7 @@ def give(
     lead: timedelta,
     moment: datetime | None = None,
 ) -> list[UUID]:
-    """Give turns to those who wait the longest, as far as `limit` allows; in their order.
+    """Give turns to those who wait the longest, as far as `limit` and IN_HAND go; in their order.
 
     A turn has to be taken (:func:`take`) within `valid`, or else is withdrawn, and the request
     waits on in its old place. From there to the call it takes `lead` at most. Wants a transaction
@@ -63,10 +66,11 @@ def give(
     # when whoever takes one of these turns in this moment has done so.
     conn.execute(_LOCK)
     conn.execute(_WITHDRAW, {"moment": moment})
-    taken = conn.execute(_COUNT, {"moment": moment}).scalar_one()
-    if taken >= limit:
+    counting, in_hand = conn.execute(_COUNT, {"moment": moment}).one()
+    room = min(limit - counting, IN_HAND - in_hand)
+    if room <= 0:
         return []
-    values = {"moment": moment, "room": limit - taken, "valid": valid, "lead": lead}
+    values = {"moment": moment, "room": room, "valid": valid, "lead": lead}
     given = sorted(conn.execute(_GIVE, values), key=lambda row: (row.fair_at, row.id))
     return [row.id for row in given]
 
@@ -83,7 +87,7 @@ _WITHDRAW: Final = text(
 
 _COUNT: Final = text(
     """
-    SELECT count(*)
+    SELECT count(*), count(valid_until)
     FROM start_turns
     WHERE reaches_by > coalesce(CAST(:moment AS timestamptz), now()) - interval '1 minute'
     """

@@ -14,6 +14,7 @@ from celery.exceptions import SecurityWarning
 from kombu import Queue
 
 from db.settings import read
+from workers import transport
 from workers.schedule import schedule
 from workers.settings import WorkerSettings
 
@@ -36,6 +37,8 @@ SENT_AT: Final = "video_sent_at"
 
 # Celery warns root of itself; whoever runs this as root, in a container say, knows.
 warnings.simplefilter("ignore", SecurityWarning)
+
+transport.use()
 
 app = Celery("workers", include=["workers.tasks", "workers.delivery_tasks", "workers.process"])
 

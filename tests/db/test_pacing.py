@@ -168,6 +168,19 @@ def test_turns_are_given_in_order_and_only_taken_in_time(database: Database) -> 
     assert give(database, 3, BEGIN + LEAD + MINUTE) == [third]
 
 
+def test_no_more_are_in_hand_than_workers_take(database: Database) -> None:
+    """Whatever the provider takes in a minute: what lapses is given again, by a message each."""
+    with database.begin() as conn:
+        for number in range(2 * pacing.IN_HAND):
+            ask(conn, at=BEGIN, fair_at=BEGIN + timedelta(seconds=number))
+    given = give(database, 10_000, BEGIN)
+    assert len(given) == pacing.IN_HAND
+    assert not give(database, 10_000, BEGIN)
+    for request_id in given[:10]:
+        assert take(database, request_id, BEGIN)
+    assert len(give(database, 10_000, BEGIN)) == 10
+
+
 def test_an_answer_lets_the_minute_begin(database: Database) -> None:
     with database.begin() as conn:
         first, second = ask(conn, at=BEGIN), ask(conn, at=BEGIN + timedelta(seconds=1))

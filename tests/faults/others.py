@@ -4,17 +4,23 @@ How the bot stands a Discord that does so to its first answers is a matter of it
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
 from tests.e2e.discord import When
+from tests.e2e.discord.rest.faults import Fault as DiscordFault
 from tests.e2e.discord.rest.faults import Faults
+from tests.e2e.google.traffic import Fault as GoogleFault
 from tests.e2e.google.traffic import Traffic
 from tests.faults.stage import Stage
+from tests.workers.waiting import PATIENCE, until
 
 LASTS: Final = 8.0
-"""Seconds, in which every call meets it."""
+"""Seconds, in which every call meets it; at least."""
+FELT: Final = 3
+"""Calls that meet it before it ends."""
 SLOW: Final = 1.2
 """Seconds that a slow one takes for an answer, at most: less than anybody waits."""
 EVERY_TIME: Final = 1_000_000
@@ -25,11 +31,21 @@ ANSWERS: Final = ("PATCH /webhooks/*", "POST /channels/*")
 """What an answer is written with."""
 
 
-def _google(
-    traffics: Callable[[Stage], Traffic], act: Callable[[Traffic], object], stage: Stage
-) -> None:
-    act(traffics(stage))
+def _last(faults: Sequence[GoogleFault | DiscordFault]) -> None:
+    """Let it be felt, by a few calls at least where there are any."""
     time.sleep(LASTS)
+    with suppress(AssertionError):
+        until(
+            lambda: sum(each.reached for each in faults) >= FELT,
+            what="it is felt",
+            within=PATIENCE - LASTS,
+        )
+
+
+def _google(
+    traffics: Callable[[Stage], Traffic], act: Callable[[Traffic], GoogleFault], stage: Stage
+) -> None:
+    _last([act(traffics(stage))])
     traffics(stage).release_all()
 
 
@@ -40,10 +56,8 @@ def _slow_google(traffics: Callable[[Stage], Traffic], stage: Stage) -> None:
         traffics(stage).release_all()
 
 
-def _discord(act: Callable[[Faults, str], object], stage: Stage) -> None:
-    for route in ANSWERS:
-        act(stage.discord.faults, route)
-    time.sleep(LASTS)
+def _discord(act: Callable[[Faults, str], DiscordFault], stage: Stage) -> None:
+    _last([act(stage.discord.faults, route) for route in ANSWERS])
     stage.discord.faults.release_all()
 
 

@@ -52,18 +52,19 @@ def test_all_ends_after_all_accidents(stage: Stage) -> None:
 
 @pytest.mark.long
 def test_a_whole_soak(record: Record) -> None:
-    with new_stage(DAILY_LIMIT=20, GENERATION_TIMEOUT_SECONDS=60) as found:
+    given = {"GENERATION_TIMEOUT_SECONDS": 60, "RESCUE_AFTER_SECONDS": 10, "DAILY_LIMIT": 20}
+    with new_stage(**given) as found:
         line = befall(
             found,
             f"soak, seed {SEED}",
             any_accidents(200, seed=SEED),
             requests=REQUESTS,
             people=PEOPLE,
-            a_second=8,
+            a_second=6,
             seed=SEED,
             late=0.02,
             pause=2,
-            more_time=60,
+            more_time=120,
         )
         record(line)
         assert line.accepted >= 2000
