@@ -29,6 +29,8 @@ STARTING: Final = "starting"
 #: For starts whose turn it is, and which lapses: new requests before them would take too long.
 CALLING: Final = "calling"
 FOLLOWING: Final = "following"
+#: What is made is not to be asked about again because it waited too long behind other questions.
+ENDING: Final = "ending"
 DELIVERING: Final = "delivering"
 HOUSEKEEPING: Final = "housekeeping"
 
@@ -76,14 +78,14 @@ app.conf.update(
     task_default_queue=STARTING,
     task_queues=[
         Queue(name, routing_key=name)
-        for name in (STARTING, CALLING, FOLLOWING, DELIVERING, HOUSEKEEPING)
+        for name in (STARTING, CALLING, FOLLOWING, ENDING, DELIVERING, HOUSEKEEPING)
     ],
     task_routes={
         "create_request": STARTING,
         "start_generation": STARTING,
         "poll_operation": FOLLOWING,
         "poll_operations": FOLLOWING,
-        "finalize": FOLLOWING,
+        "finalize": ENDING,
         "look_for_late": FOLLOWING,
         "carry_on": FOLLOWING,
         "deliver": DELIVERING,
