@@ -50,7 +50,7 @@ class Scene:
     worker: Worker
 
     def kill(self) -> None:
-        """SIGKILL the one who is at it. When he is gone from there, somebody else goes on."""
+        """SIGKILL the one who is at it; somebody else goes on."""
         children = self.worker.children()
         assert len(children) == 1, self.worker.log
         [child] = children
@@ -61,15 +61,11 @@ class Scene:
         os.kill(self.worker.pid, signal.SIGKILL)
         self.worker.wait()
         assert not survivors([orphan])
+        self.worker = self.start_worker()
 
     def start_worker(self) -> Worker:
         """One more."""
         return self.studio.system.start_worker(concurrency=1, REDIS_URL=self.way.url)
-
-    def go_on(self) -> None:
-        """Have a worker in place of one that was killed."""
-        if self.worker.status is not None:
-            self.worker = self.start_worker()
 
     def ask(self, name: str = "ana", **changes: Any) -> Asked:
         """A request of a new person."""
@@ -102,7 +98,6 @@ class Scene:
         traffic.release_all()
         # It is carried out, though nobody waits for it any more; and meets nothing else.
         until(lambda: all(each.status for each in traffic.calls(pattern)), what="it is over")
-        self.go_on()
 
     @contextmanager
     def saying(self, route: str, when: When, *, is_upload: bool = False) -> Iterator[Reached]:
@@ -118,7 +113,6 @@ class Scene:
         fault.release()
         over = lambda it: all(each.status is not None for each in it.entries(route))  # noqa: E731
         ledger.wait_for(over, "it is over")
-        self.go_on()
 
     @contextmanager
     def publishing(self, task: str, when: Death, *words: str) -> Iterator[Reached]:
@@ -148,7 +142,6 @@ class Scene:
             if death is Death.BEFORE:
                 # Postgres would notice a client's death only after the write.
                 gate.drop(waiting)
-        self.go_on()
 
     def wait_until_delivered(self, asked: Asked, *, within: float) -> None:
         """Until its answer is there, and that is written."""

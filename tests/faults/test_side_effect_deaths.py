@@ -58,7 +58,6 @@ def paid_call(*, is_taken: bool) -> Place:
             scene.assert_speaks(call.line)
 
         yield is_reached
-        scene.go_on()
 
     return calling
 

@@ -11,7 +11,7 @@ from tests.faults.ledger import draw_up, table
 from tests.faults.points import Death, Point
 from tests.faults.relay import relay
 from tests.faults.scene import Scene, Victim, scene
-from tests.faults.test_kills import COMPLETED, DEATHS, OUTCOMES, SLACK, asked, becomes
+from tests.faults.test_kills import COMPLETED, DEATHS, OUTCOMES, asked, becomes
 from tests.workers.conftest import MakeSystem
 from workers.app import VISIBILITY_TIMEOUT
 from workers.settings import SandboxOutcome
@@ -85,7 +85,7 @@ def test_messages_of_a_dead_worker_come_back(make_system: MakeSystem) -> None:
     system.start_worker()
     [before] = system.wait_until_ended([known])
     assert system.find(unknown) is None
-    system.wait_until_ended([unknown], within=VISIBILITY_TIMEOUT + SLACK)
+    system.wait_until_ended([unknown], within=VISIBILITY_TIMEOUT + 60.0)
     system.wait_until_quiet()
     assert system.row(known) == before
     for request_id in (unknown, known):
