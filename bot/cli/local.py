@@ -46,10 +46,7 @@ def free_folder(preferred: Path, *, report: Callable[[str], object]) -> Iterator
 
 @contextmanager
 def servers(
-    folder: Path,
-    given: Mapping[str, str],
-    *,
-    report: Callable[[str], object],
+    folder: Path, given: Mapping[str, str], *, report: Callable[[str], object]
 ) -> Iterator[Mapping[str, str]]:
     """Postgres and Redis for the block: those that `given` names, and embedded ones otherwise.
 
