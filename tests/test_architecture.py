@@ -26,7 +26,7 @@ SDKS = {
     "httpx": ["workers/providers/veo/"],
     "av": ["workers/providers/render.py", "workers/providers/card.py"],
     "PIL": ["workers/providers/render.py", "workers/providers/card.py", "bot/chart.py"],
-    "redis": ["workers/embedded.py"],
+    "redis": ["workers/embedded.py", "workers/transport.py"],
     "requests": ["workers/discord.py", "workers/storage/gcs_errors.py"],
     "psycopg2": ["db/"],
     "rich": ["bot/cli/"],
