@@ -42,7 +42,8 @@ def test_a_quick_run_of_them_all() -> None:
     assert [each["name"] for each in found] == [
         "admission of a new user",
         "refusal of a user with 1,000",
-        "16 clients under budgets, a request",
+        "16 clients under budgets",
+        "the same, a disk that takes 3.5 ms more",
         "rate check of a user with 1,000",
         "the seed's COUNT(*) of that user",
         "start",

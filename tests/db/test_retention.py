@@ -320,7 +320,16 @@ def test_what_is_done_every_second_costs_a_few_probes(crowd: Database) -> None:
                 """
             )
         )
-        conn.execute(text("ANALYZE request_remnants, budget_spending"))
+        conn.execute(
+            text(
+                """
+                INSERT INTO forgotten_users
+                SELECT 'user ' || n, now()
+                FROM generate_series(1, 2000) AS n
+                """
+            )
+        )
+        conn.execute(text("ANALYZE request_remnants, budget_spending, forgotten_users"))
         lapse = plan(conn, removal.lapse)
         take = plan(conn, lambda conn: forgetting.take(conn, limit=1000))
         for found in (lapse, take):
@@ -330,6 +339,7 @@ def test_what_is_done_every_second_costs_a_few_probes(crowd: Database) -> None:
             assert found.is_quick
         assert lapse.indexes - {None} == {
             "idx_budget_spending_period",
+            "idx_forgotten_users_forgotten",
             "idx_request_remnants_created",
         }
         assert "idx_video_requests_forgotten" in take.indexes

@@ -83,7 +83,7 @@ def test_qh5_a_query_is_told_of_by_its_name_or_its_keyword(
         conn.execute(select(video_requests.c.id))
         conn.exec_driver_sql("\n  (select 1)")
     assert [(log["query_type"], log["parameters"]) for log in slow(logs)] == [
-        ("CALL", 5),
+        ("CALL", 6),
         ("request", 1),
         ("user_history", 3),
         ("user_statistics", 2),

@@ -159,8 +159,8 @@ def test_what_somebody_wants_forgotten_is_gone_from_the_bucket(
 ) -> None:
     asked = make(studio, there, ana)
     prefix = f"{id_of(asked)}/"
-    # The video, and the mark.
-    assert len(there.storage.names(BUCKET, prefix)) == 2
+    # The video, and the marks of the call and of the answer.
+    assert len(there.storage.names(BUCKET, prefix)) == 3
     confirm = ana.slash("mydata forget").wait_for_text(sentences.FORGET_ALL)
     ana.click(confirm, "Delete everything")
     confirm.wait_for_text("1 of your requests are deleted.")
