@@ -22,7 +22,7 @@ PROMPT_EXCERPT: Final = 50
 #: look for that costs a twentieth of the admission.
 _ADMIT: Final = """
     CALL admit_unless_forgotten(
-      jsonb_populate_record(NULL::video_requests, %(request)s),
+      %(request)s,
       %(asked_at)s,
       %(daily_limit)s,
       %(monthly_quota)s,

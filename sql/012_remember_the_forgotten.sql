@@ -13,9 +13,10 @@ CREATE INDEX IF NOT EXISTS idx_forgotten_users_forgotten
 -- The admission of 008, which stays for the processes of the release before this one. It answers
 -- 'forgotten', and nothing is written, where the user was forgotten since the request was asked for.
 --
--- asked_at: NULL of requests from the release before, which does not tell. The rest is as it was.
+-- request: the row's columns by their names. asked_at: NULL of requests from the release before,
+-- which does not tell. The rest is as it was.
 CREATE OR REPLACE PROCEDURE admit_unless_forgotten(
-  request video_requests,
+  request JSONB,
   asked_at TIMESTAMPTZ,
   default_daily_limit INTEGER,
   default_monthly_limit INTEGER,
@@ -34,7 +35,9 @@ CREATE OR REPLACE PROCEDURE admit_unless_forgotten(
 LANGUAGE plpgsql
 AS $$
 DECLARE
-  cost CONSTANT NUMERIC := coalesce(request.cost_usd, 0);
+  of_user CONSTANT TEXT := request ->> 'user_id';
+  cost CONSTANT NUMERIC := coalesce((request ->> 'cost_usd')::numeric, 0);
+  new video_requests;
   moment TIMESTAMPTZ;
   standing RECORD;
   beyond RECORD;
@@ -45,20 +48,20 @@ BEGIN
   -- In a statement of their own: the snapshot of the next one is taken after the locks are held.
   -- Within one statement it comes first, and a race passes the limit.
   PERFORM
-    pg_advisory_xact_lock(hashtextextended('admit ' || request.user_id, 0)),
+    pg_advisory_xact_lock(hashtextextended('admit ' || of_user, 0)),
     pg_advisory_xact_lock_shared(hashtextextended('set budgets', 0)),
     -- Weighing new plans for every request takes an eighth of the time of all the rest.
     set_config('plan_cache_mode', 'force_generic_plan', true);
   moment := clock_timestamp();
 
   SELECT
-    EXISTS (SELECT FROM video_requests WHERE id = request.id) AS is_known,
+    EXISTS (SELECT FROM video_requests WHERE id = (request ->> 'id')::uuid) AS is_known,
     EXISTS (
       SELECT FROM forgotten_users
-      WHERE user_id = request.user_id AND forgotten_at >= asked_at) AS is_forgotten,
+      WHERE user_id = of_user AND forgotten_at >= asked_at) AS is_forgotten,
     daily.*
   INTO standing
-  FROM daily_standing(request.user_id, default_daily_limit, moment) AS daily;
+  FROM daily_standing(of_user, default_daily_limit, moment) AS daily;
 
   IF standing.is_known THEN
     -- Whoever hears this relies on the row, whose commit may not have reached the disk yet.
@@ -86,7 +89,7 @@ BEGIN
     cost > 0 AND EXISTS (SELECT FROM budgets) AS has_budgets,
     monthly.*
   INTO beyond
-  FROM monthly_standing(request.user_id, default_monthly_limit, moment) AS monthly;
+  FROM monthly_standing(of_user, default_monthly_limit, moment) AS monthly;
   IF beyond.used >= beyond.monthly_limit THEN
     refused_by := 'monthly';
     refused_used := beyond.used;
@@ -97,7 +100,7 @@ BEGIN
   IF beyond.has_budgets THEN
     budgets := ARRAY(
       SELECT each
-      FROM budgets_of(request.user_id, request.guild_id, moment) AS each);
+      FROM budgets_of(of_user, request ->> 'guild_id', moment) AS each);
     FOREACH budget IN ARRAY budgets LOOP
       -- What is full already refuses here, before anything is written.
       IF budget.spent_usd + cost > budget.limit_usd THEN
@@ -116,24 +119,26 @@ BEGIN
       FROM (
         SELECT fair_at, status, claim
         FROM video_requests
-        WHERE user_id = request.user_id
+        WHERE user_id = of_user
         ORDER BY created_at DESC
         LIMIT 20
       ) AS newest
       WHERE newest.status = 'pending' AND newest.claim IS NULL;
   END IF;
 
+  -- Not before: taking it apart costs a refusal more than any other of its steps.
+  new := jsonb_populate_record(NULL::video_requests, request);
   INSERT INTO video_requests (
     id, user_id, guild_id, channel_id,
     prompt, duration_seconds, aspect_ratio, resolution, generate_audio,
     negative_prompt, seed, provider, model, cost_usd, source_id,
     status, created_at, due_at, fair_at
   ) VALUES (
-    request.id, request.user_id, request.guild_id, request.channel_id,
-    request.prompt, request.duration_seconds, request.aspect_ratio, request.resolution,
-    request.generate_audio,
-    request.negative_prompt, request.seed,
-    request.provider, request.model, request.cost_usd, request.source_id,
+    new.id, new.user_id, new.guild_id, new.channel_id,
+    new.prompt, new.duration_seconds, new.aspect_ratio, new.resolution,
+    new.generate_audio,
+    new.negative_prompt, new.seed,
+    new.provider, new.model, new.cost_usd, new.source_id,
     'pending', moment, moment + lease, greatest(moment, turn)
   )
   -- Another user may have brought the same id in this very moment.
@@ -149,15 +154,15 @@ BEGIN
   END IF;
   INSERT INTO video_events (request_id, event_type, event_data, created_at)
   VALUES (
-    request.id,
+    new.id,
     'created',
     jsonb_build_object(
-      'provider', request.provider, 'model', request.model, 'cost_usd', request.cost_usd),
+      'provider', new.provider, 'model', new.model, 'cost_usd', new.cost_usd),
     moment
   );
-  IF request.source_id IS NOT NULL THEN
+  IF new.source_id IS NOT NULL THEN
     INSERT INTO video_events (request_id, event_type, event_data, created_at)
-    VALUES (request.id, 'remixed', jsonb_build_object('source_id', request.source_id), moment);
+    VALUES (new.id, 'remixed', jsonb_build_object('source_id', new.source_id), moment);
   END IF;
 
   IF beyond.has_budgets THEN

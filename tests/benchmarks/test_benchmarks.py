@@ -43,7 +43,7 @@ def test_a_quick_run_of_them_all() -> None:
         "admission of a new user",
         "refusal of a user with 1,000",
         "16 clients under budgets",
-        "the same, a disk that takes 3.5 ms more",
+        "the same, a disk that takes 10 ms more",
         "rate check of a user with 1,000",
         "the seed's COUNT(*) of that user",
         "start",
