@@ -90,8 +90,7 @@ _LAPSE: Final = text(
       DELETE FROM budget_spending
       WHERE period = 'month'
         AND period_start < video_period_start('month', now() - interval '1 hour')
-    )
-, of_users AS (
+    ), of_users AS (
       DELETE FROM forgotten_users
       WHERE forgotten_at < remnants_begin_at(now())
     )
