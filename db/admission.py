@@ -48,8 +48,8 @@ def admit(
     two limits are those of users for whom none is set. `lease` is how long the one who admits
     has, before the sweeper takes the request up; `spacing` how far apart the turns of one user's
     requests are, where starts are paced. Of somebody who was forgotten since `asked_at` nothing is
-    written. Wants a connection in autocommit, for the procedure takes
-    its locks and its snapshot one after the other.
+    written. Wants a connection in autocommit, for the procedure takes its locks and its snapshot
+    one after the other.
     """
     values = {
         "request": Json(new.as_row()),

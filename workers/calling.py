@@ -18,6 +18,7 @@ from workers.attempts import MAX_ATTEMPTS, backoff
 from workers.context import Context
 from workers.ends import End
 from workers.providers import NotTaken, Refused
+from workers.quoting import without
 from workers.storage import StorageUnavailable
 
 log = structlog.get_logger(__name__)
@@ -69,7 +70,8 @@ def call(
     except NotTaken as error:
         return _not_taken(context, request, prefix, str(error))
     except Exception as error:  # noqa: BLE001 -- whatever it is, the call may have been taken
-        log.error("start_outcome_unknown", reason=f"{type(error).__name__}: {error}", **about)
+        said = without(str(error), request.prompt, request.negative_prompt)
+        log.error("start_outcome_unknown", reason=f"{type(error).__name__}: {said}", **about)
         return Unknown()
 
 

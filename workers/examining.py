@@ -46,9 +46,10 @@ def examine(context: Context, request: Request, age: timedelta, by: Schedule) ->
         is_expected = isinstance(error, PollFailed | StorageUnavailable)
         # Who is asked by a name alone may tell the prompt (LG2).
         reason = without(str(error), request.prompt, request.negative_prompt)
-        log.warning(
-            "poll_failed", request_id=str(request.id), reason=reason, exc_info=not is_expected
-        )
+        # The error itself would tell it in the last line of its trace.
+        shown = Exception(f"{type(error).__name__}: {reason}").with_traceback(error.__traceback__)
+        trace = None if is_expected else shown
+        log.warning("poll_failed", request_id=str(request.id), reason=reason, exc_info=trace)
         finding = Wait(backoff(request.attempts), is_progress=False)
     if not isinstance(finding, Wait):
         return finding

@@ -57,8 +57,11 @@ def keep(
 
     Where its answer goes stays known when it is kept again.
     """
-    if context.settings.database_outage == "refuse" or request.deleted_at is not None:
-        # What was deleted nobody waits for.
+    if context.settings.database_outage == "refuse":
+        return
+    if request.deleted_at is not None:
+        # Nobody waits for it, nor may it be answered as it was before.
+        forget(request.id)
         return
     before = _seen.get(request.id)
     if before is None and len(_seen) >= MOST:

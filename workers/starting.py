@@ -17,7 +17,13 @@ from uuid import UUID, uuid4
 import structlog
 
 from db import events, keeping, leases, requests
-from db.errors import ClaimLost, DatabaseUnavailable, InvalidStatusTransition, RequestNotFound
+from db.errors import (
+    ClaimLost,
+    DatabaseUnavailable,
+    InvalidStatusTransition,
+    PoolExhausted,
+    RequestNotFound,
+)
 from db.events import EventType
 from db.meanwhile import Meanwhile
 from db.records import Request
@@ -49,6 +55,9 @@ def start(context: Context, request_id: UUID) -> Step:
     call_until = time.monotonic() + turns.CALL_WITHIN.total_seconds()
     try:
         request = turns.claim(context, request_id, claim)
+    except PoolExhausted:
+        # It is there all the same, and the task is tried again.
+        raise
     except DatabaseUnavailable as error:
         raise NotClaimed(str(error)) from error
     if request is None:

@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import Connection
 
 from bot.blocking import blocked_word
+from bot.discord import sentences
 from bot.discord.ceiling import Ceiling
 from bot.discord.lanes import Lane, NeverBegun, Unfinished
 from bot.settings import BotSettings
@@ -83,6 +84,7 @@ class Desk:
         self.settings = settings
         self.provider = providers.load(settings.worker)
         self.storage = storage.load(settings.worker)
+        #: What could not be kept: for now this process alone knows of it.
         self.unkept: deque[Asking] = deque()
         self.ceiling = Ceiling(settings.worker.daily_limit)
         self._database = Database(settings.database, answer_timeout=ANSWER_TIMEOUT)
@@ -169,19 +171,20 @@ class Desk:
             )
         )
 
-    async def look_after(self, one: Asking, *, is_kept: bool) -> None:
-        """Have it seen to, should the queue lose it, or this process end.
+    def count_here(self, new: NewRequest, reason: str) -> None:
+        """Count what no limit may count for now (DG1). Raises Declined."""
+        log.warning("Rate limiting degraded", user_id=new.user_id, reason=reason)
+        if not self.ceiling.take(new.user_id):
+            raise Declined(sentences.CEILING_REACHED)
 
-        Unless it `is_kept` in Postgres, or can be, this process alone knows of it for now.
-        """
-        if is_kept:
-            try:
-                await self.keep(one, look_in=LOOK_AGAIN)
-            except Unavailable as error:
-                log.warning("request_not_kept", request_id=str(one.new.id), reason=str(error))
-            else:
-                return
-        self.unkept.append(one)
+    async def is_kept(self, one: Asking) -> bool:
+        """Whether it could be kept in Postgres, to be seen to should the queue lose it."""
+        try:
+            await self.keep(one, look_in=LOOK_AGAIN)
+        except Unavailable as error:
+            log.warning("request_not_kept", request_id=str(one.new.id), reason=str(error))
+            return False
+        return True
 
     async def keep(self, one: Asking, *, look_in: timedelta) -> None:
         """Keep it in Postgres as long as it is no row. Raises Unavailable."""

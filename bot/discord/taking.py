@@ -69,9 +69,7 @@ async def take_on(desk: Desk, asked: Asked, new: NewRequest) -> None:
         if desk.settings.worker.database_outage == "refuse":
             log.warning("request_declined", user_id=new.user_id, reason=str(error))
             raise Declined(sentences.OUTAGE) from None
-        log.warning("Rate limiting degraded", user_id=new.user_id, reason=str(error))
-        if not desk.ceiling.take(new.user_id):
-            raise Declined(sentences.CEILING_REACHED) from None
+        desk.count_here(new, str(error))
         sentence = sentences.QUEUED_BLINDLY
     else:
         if refused_by := standing.refusing(cost_usd):
@@ -79,7 +77,13 @@ async def take_on(desk: Desk, asked: Asked, new: NewRequest) -> None:
         sentence = sentences.queued(standing, cost_usd)
     reply_to = ReplyTo(str(asked.application_id), asked.token)
     asking = Asking(new, reply_to, sentence, time.monotonic())
-    await desk.look_after(asking, is_kept=sentence != sentences.QUEUED_BLINDLY)
+    if sentence == sentences.QUEUED_BLINDLY:
+        desk.unkept.append(asking)
+    elif not await desk.is_kept(asking):
+        if desk.settings.worker.database_outage == "proceed":
+            # What can be read and not written, as at a failover, counts nothing either.
+            desk.count_here(new, "nothing can be written")
+        desk.unkept.append(asking)
     try:
         await tell(asked, sentence)
     except FAILURES as error:

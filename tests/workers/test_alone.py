@@ -1,6 +1,7 @@
 """The steps of a request without Postgres, one by one: what the mark allows, and how each ends."""
 
 import json
+import traceback
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,13 +11,22 @@ import pytest
 from structlog.testing import capture_logs
 
 from db.engine import Database
+from db.errors import PoolExhausted
 from db.meanwhile import Meanwhile
 from db.records import ReplyTo
 from db.settings import DatabaseSettings
 from db.states import Status
 from tests.db.rows import new_request
 from tests.workers.test_money import context_of
-from workers import answering_alone, following_alone, memory, outage, starting_alone
+from workers import (
+    answering_alone,
+    following_alone,
+    memory,
+    outage,
+    starting,
+    starting_alone,
+    turns,
+)
 from workers.attempts import LOOKS, MAX_ATTEMPTS
 from workers.context import Context
 from workers.settings import SandboxOutcome
@@ -191,8 +201,43 @@ def test_where_an_answer_goes_stays_known() -> None:
 def test_what_was_deleted_is_not_remembered() -> None:
     context = alone(SandboxOutcome.COMPLETED)
     request = starting_alone.start(context, asked())[0].as_request()
+    memory.keep(context, request, due_in=timedelta(0))
     memory.keep(context, replace(request, deleted_at=datetime.now(UTC)), due_in=timedelta(0))
     assert not memory.take(most=1000)
+
+
+def test_lg2_what_nobody_expected_tells_no_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = alone(SandboxOutcome.COMPLETED)
+    prompt = "A lighthouse in a storm, seen from the sea " * 3
+    known = replace(asked(), new=new_request(prompt=prompt))
+    started, _ = starting_alone.start(context, known)
+
+    def quote(*_: object) -> None:
+        raise RuntimeError(f"cannot make anything of {prompt}")
+
+    monkeypatch.setattr(context.provider, "start", quote)
+    monkeypatch.setattr(context.provider, "poll", quote)
+    with capture_logs() as logs:
+        starting_alone.start(context, replace(asked(), new=new_request(prompt=prompt)))
+        following_alone.follow(context, started)
+    call, poll = logs
+    assert (call["event"], poll["event"]) == ("start_outcome_unknown", "poll_failed")
+    trace = "".join(traceback.format_exception(poll["exc_info"]))
+    # Where it was is told all the same.
+    assert "RuntimeError: cannot make" in trace
+    assert "in quote" in trace
+    assert prompt.strip() not in f"{call} {poll} {trace}"
+
+
+def test_dg5_who_finds_the_pool_exhausted_does_not_take_it_for_an_outage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def exhausted(*_: object) -> None:
+        raise PoolExhausted("all are in use")
+
+    monkeypatch.setattr(turns, "claim", exhausted)
+    with pytest.raises(PoolExhausted):
+        starting.start(alone(SandboxOutcome.COMPLETED), uuid4())
 
 
 def test_a_message_knows_everything_but_what_its_headers_carry() -> None:
