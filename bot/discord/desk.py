@@ -193,13 +193,8 @@ class Desk:
             lambda conn: sent.keep(conn, one.new, one.reply_to, one.told, look_in=look_in, ago=ago)
         )
 
-    async def publish(
-        self, new: NewRequest, reply_to: ReplyTo, *, asked_at: datetime | None = None
-    ) -> None:
-        """Send the request on its way. Raises Unavailable where the queue does not confirm it.
-
-        It was asked for at `asked_at`, or now.
-        """
+    async def publish(self, new: NewRequest, reply_to: ReplyTo, *, asked_at: datetime) -> None:
+        """Send the request on its way. Raises Unavailable where the queue does not confirm it."""
         try:
             await self._publishing.run(
                 lambda: chain.enqueue(new, reply_to=reply_to, asked_at=asked_at)
