@@ -82,11 +82,8 @@ async def take_on(desk: Desk, asked: Asked, new: NewRequest) -> None:
     asking = Asking(new, reply_to, sentence, began)
     if sentence == sentences.QUEUED_BLINDLY:
         desk.unkept.append(asking)
-    elif not await desk.is_kept(asking):
-        if desk.settings.worker.database_outage == "proceed":
-            # What can be read and not written, as at a failover, counts nothing either.
-            desk.count_here(new, "nothing can be written")
-        desk.unkept.append(asking)
+    else:
+        await desk.keep_or_count(asking)
     try:
         await tell(asked, sentence)
     except FAILURES as error:
@@ -96,5 +93,6 @@ async def take_on(desk: Desk, asked: Asked, new: NewRequest) -> None:
         await desk.publish(new, reply_to, asked_at=asked_at)
     except Unavailable as error:
         log.warning("request_not_published", request_id=str(new.id), reason=str(error))
+        await desk.forget_asking(asking)
         raise Declined(sentences.NOT_TAKEN_ON) from None
     log.info("request_published", request_id=str(new.id), user_id=new.user_id)

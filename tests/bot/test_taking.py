@@ -28,8 +28,8 @@ class Slow:
         later = self.first_at + timedelta(hours=1)
         return Standing(RateLimit(0, 5, None, None), MonthlyQuota(0, 5, later), [])
 
-    async def is_kept(self, _asking: object) -> bool:
-        return True
+    async def keep_or_count(self, _asking: object) -> None:
+        pass
 
     async def publish(self, *_what: object, asked_at: datetime) -> None:
         self.asked_at = asked_at
