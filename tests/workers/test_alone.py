@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
+from db import keeping, requests
 from db.engine import Database
 from db.errors import PoolExhausted
 from db.meanwhile import Meanwhile
@@ -19,7 +20,9 @@ from db.states import Status
 from tests.db.rows import new_request
 from tests.workers.test_money import context_of
 from workers import (
+    admitting,
     answering_alone,
+    delivering,
     following_alone,
     memory,
     outage,
@@ -204,6 +207,19 @@ def test_what_was_deleted_is_not_remembered() -> None:
     memory.keep(context, request, due_in=timedelta(0))
     memory.keep(context, replace(request, deleted_at=datetime.now(UTC)), due_in=timedelta(0))
     assert not memory.take(most=1000)
+
+
+def test_what_was_deleted_before_its_delivery_is_remembered_by_nobody(database: Database) -> None:
+    context, new = context_of(database, SandboxOutcome.COMPLETED), new_request(channel_id="1")
+    admitting.admit(context, new)
+    with database.begin() as conn:
+        ended = requests.refuse(conn, new.id, code="refused", message="No.")
+        memory.keep(context, ended, due_in=timedelta(0))
+        keeping.delete(conn, new.id, by="alice")
+    with capture_logs() as logs:
+        delivering.deliver(context, new.id, uuid4())
+    assert [line["event"] for line in logs] == ["delivery_dropped"]
+    assert memory.forget(new.id) is None
 
 
 def test_lg2_what_nobody_expected_tells_no_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
