@@ -20,13 +20,12 @@ from sqlalchemy import (
     func,
     or_,
     select,
-    true,
     update,
 )
 
-from db import events, replies, requests
+from db import events, leases, replies, requests
 from db.events import EventType
-from db.records import Delivery
+from db.records import Delivery, Span
 from db.tables import late_results, video_requests
 
 
@@ -172,20 +171,20 @@ def take_due(
     limit: int,
     lease: timedelta,
     due_by: datetime | None = None,
-    due_from: datetime | None = None,
+    left_alone: Span | None = None,
     record: Record = ANSWER,
 ) -> list[UUID]:
     """Up to `limit` requests whose answers nobody has delivered, the longest due first.
 
     For the length of `lease` no other sweep gets them. Whoever had the right before has lost it.
-    Those that became due after `due_by`, or before `due_from`, are left as they are.
+    Those that became due after `due_by`, or within `left_alone`, are left as they are.
     """
     c = record.table.c
     due = (
         select(record.id.label("id"))
         .where(
             c.delivery_due_at <= func.least(func.now(), due_by),
-            true() if due_from is None else c.delivery_due_at >= due_from,
+            leases.is_outside(c.delivery_due_at, left_alone),
             *record.is_open,
         )
         .order_by(c.delivery_due_at)

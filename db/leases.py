@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from db.records import Due, Request
+from db.records import Due, Request, Span
 from db.requests import NOT_ENDED, as_request
 from db.states import Status
 from db.tables import video_requests
@@ -140,14 +140,14 @@ def take_due(
     lease: timedelta,
     is_paced: bool = False,
     starts_due_by: datetime | None = None,
-    due_from: datetime | None = None,
+    left_alone: Span | None = None,
 ) -> list[Due]:
     """Up to `limit` requests whose time has come, the longest due first.
 
     Nobody else gets them for the length of `lease`; rows that another sweep holds are passed. It
     counts as a rescue of what is followed where the last attempt came to nothing. Where starts
     are paced, those to be started stand in line from here on. Those to be started that became due
-    after `starts_due_by` are left as they are, and so is whatever was due before `due_from`.
+    after `starts_due_by` are left as they are, and so is whatever was due within `left_alone`.
     """
     due = (
         select(c.id)
@@ -155,7 +155,7 @@ def take_due(
             ONGOING,
             c.due_at <= func.now(),
             _is_not_sent(is_paced, starts_due_by),
-            true() if due_from is None else c.due_at >= due_from,
+            is_outside(c.due_at, left_alone),
         )
         .order_by(c.due_at)
         .limit(limit)
@@ -179,6 +179,11 @@ def take_due(
         )
     )
     return [Due(row.id, Status(row.status), *row[2:]) for row in rows]
+
+
+def is_outside(time: ColumnElement[datetime], span: Span | None) -> ColumnElement[bool]:
+    """Whether it was before or after; and where there is no span, it was."""
+    return true() if span is None else or_(time < span[0], time >= span[1])
 
 
 def _is_not_sent(is_paced: bool, starts_due_by: datetime | None) -> ColumnElement[bool]:

@@ -9,6 +9,9 @@ from uuid import UUID
 
 from db.states import Status
 
+Span = tuple[datetime, datetime]
+"""From one moment on, and until another."""
+
 _AS_TEXT: Final = (UUID, Decimal)
 """Types that JSON has no form for."""
 

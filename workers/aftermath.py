@@ -4,15 +4,19 @@ Each process knows of the outages that it has met.
 """
 
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 
 from db import leases
 from db.errors import DatabaseUnavailable, PoolExhausted
+from db.records import Span
 from workers.context import Context
 
 _is_on = [False]
 _ended: list[tuple[datetime, float]] = []
-"""When the last one was over: by Postgres' clock, and by this process's."""
+"""When each of the last ones was over: by Postgres' clock, and by this process's."""
+_is_done_with = [datetime.min.replace(tzinfo=UTC)]
+"""What was due before has been left alone for its time. It never is again: where Postgres comes
+and goes, nobody would ever look at it."""
 
 
 def is_outage(context: Context, error: DatabaseUnavailable) -> bool:
@@ -33,21 +37,22 @@ def look(context: Context) -> None:
     """Note that Postgres is back, if it was away. Raises DatabaseUnavailable where it still is."""
     if _is_on[0]:
         with context.database.autocommit() as conn:
-            _ended[:] = [(leases.now(conn), time.monotonic())]
+            _ended.append((leases.now(conn), time.monotonic()))
         _is_on[0] = False
 
 
-def due_from(context: Context) -> datetime | None:
-    """What was due before went on without Postgres, perhaps; None: nothing did.
+def left_alone(context: Context) -> Span | None:
+    """From when to when that was due which went on without Postgres, perhaps; None: nothing did.
 
-    For a minute (twice RESCUE_AFTER_SECONDS) nobody but those who went on with it is to touch it.
+    For a minute (twice RESCUE_AFTER_SECONDS) from the end of an outage on nobody but those who
+    went on with it is to touch it.
     """
     lasts = 2 * context.settings.rescue_after_seconds
-    if _ended and time.monotonic() > _ended[0][1] + lasts:
-        _ended.clear()
-    return _ended[0][0] if _ended else None
+    while _ended and time.monotonic() > _ended[0][1] + lasts:
+        _is_done_with[0], _ = _ended.pop(0)
+    return (_is_done_with[0], _ended[-1][0]) if _ended else None
 
 
 def is_recent(context: Context) -> bool:
     """Whether anything may have gone on without Postgres that is not written yet."""
-    return _is_on[0] or due_from(context) is not None
+    return _is_on[0] or left_alone(context) is not None

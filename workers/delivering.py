@@ -58,6 +58,8 @@ def deliver(context: Context, request_id: UUID, claim: UUID, *, record: Record =
             return
         if delivery.request.deleted_at or delivery.request.forgotten_at:
             deliveries.drop(conn, request_id, claim, record=record)
+            # As it was before it was deleted, it is not to be answered in an outage either.
+            memory.forget(request_id)
             log.info("delivery_dropped", request_id=str(request_id))
             return
     if not record.is_late and not _is_ours(context, delivery):

@@ -108,8 +108,13 @@ def finalize(context: Context, request_id: UUID) -> Step:
         return Step.STOPPED
     if _has_gone_on(context, request):
         return Step.STOPPED
-    with context.database.autocommit() as conn:
-        ended = ending.write(conn, request, finding)
+    try:
+        with context.database.autocommit() as conn:
+            ended = ending.write(conn, request, finding)
+    except (ClaimLost, InvalidStatusTransition):
+        # Somebody else was here meanwhile; the log has it.
+        memory.forget(request.id)
+        return Step.STOPPED
     announcing.announce(context, ended)
     return Step.DONE if ended.status is Status.COMPLETED else Step.STOPPED
 

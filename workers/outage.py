@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import structlog
 from pydantic import TypeAdapter
 
-from db import backfill
+from db import backfill, probe
 from db.errors import DatabaseUnavailable
 from db.meanwhile import Meanwhile
 from db.records import NewRequest, ReplyTo, Request
@@ -121,9 +121,9 @@ def _is_untouched(known: Meanwhile) -> bool:
 
 def _ask_for_anew(context: Context, known: Meanwhile, reply_to: ReplyTo | None) -> None:
     """Have it admitted as any other request, with every limit. Raises DatabaseUnavailable."""
-    with context.database.autocommit():
-        # A connection to be had is one that has just answered.
-        pass
+    with context.database.autocommit() as conn:
+        # That a connection is to be had does not say that Postgres is there still.
+        probe.ping(conn)
     chain.enqueue(known.new, reply_to=reply_to, asked_at=known.asked_at)
     log.info("request_asked_anew")
 

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from db import deliveries, forgetting, late_results, leases, removal, replies, sent
 from db.errors import DatabaseUnavailable
-from db.records import Due
+from db.records import Due, Span
 from db.states import Status
 from workers import aftermath, chain, queues, turns
 from workers.app import DELIVERING, STARTING
@@ -46,10 +46,10 @@ def sweep(context: Context) -> None:
 
 def _sweep(context: Context) -> None:
     taken_up_to = queues.taken_up_to(patience=PATIENCE)
-    due_from = aftermath.due_from(context)
-    _sweep_requests(context, taken_up_to[STARTING], due_from)
+    left_alone = aftermath.left_alone(context)
+    _sweep_requests(context, taken_up_to[STARTING], left_alone)
     _give_turns(context)
-    _sweep_deliveries(context, taken_up_to[DELIVERING], due_from)
+    _sweep_deliveries(context, taken_up_to[DELIVERING], left_alone)
     _sweep_late(context, taken_up_to[DELIVERING])
     _tidy(context)
 
@@ -64,12 +64,12 @@ def _give_turns(context: Context) -> None:
             leases.leave_line(conn)
 
 
-def _sweep_deliveries(context: Context, taken_up_to: datetime, due_from: datetime | None) -> None:
+def _sweep_deliveries(context: Context, taken_up_to: datetime, left_alone: Span | None) -> None:
     """Answers that nobody has delivered; and tokens that nobody can deliver with any more."""
     lease = context.settings.rescue_after
     with context.database.autocommit() as conn:
         due = deliveries.take_due(
-            conn, limit=AT_ONCE, lease=lease, due_by=taken_up_to, due_from=due_from
+            conn, limit=AT_ONCE, lease=lease, due_by=taken_up_to, left_alone=left_alone
         )
         replies.forget_expired(conn)
         sent.forget_expired(conn)
@@ -92,7 +92,7 @@ def _sweep_late(context: Context, taken_up_to: datetime) -> None:
         chain.deliver_late(request_id)
 
 
-def _sweep_requests(context: Context, taken_up_to: datetime, due_from: datetime | None) -> None:
+def _sweep_requests(context: Context, taken_up_to: datetime, left_alone: Span | None) -> None:
     lease = context.settings.rescue_after
     starts = 0
     while True:
@@ -105,7 +105,7 @@ def _sweep_requests(context: Context, taken_up_to: datetime, due_from: datetime 
                 lease=lease,
                 is_paced=turns.are_paced(context),
                 starts_due_by=taken_up_to if starts < AT_ONCE else queues.NOTHING,
-                due_from=due_from,
+                left_alone=left_alone,
             )
         for row in due:
             if _is_to_be_started(row) and not row.is_in_line:

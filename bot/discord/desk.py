@@ -159,17 +159,24 @@ class Desk:
         return blocked_word(prompt, self.settings.bot.blocked)
 
     async def standing(self, user_id: str, guild_id: str) -> Standing:
-        """How the user stands with all limits and budgets. Raises Unavailable."""
+        """How the user stands with all limits and budgets. Raises Unavailable.
+
+        What the user has sent counts: should the workers alone have lost Postgres, it is made, and
+        nothing else would tell of it.
+        """
         worker = self.settings.worker
-        return await self.ask(
-            lambda conn: limits.get_standing(
+
+        def question(conn: Connection) -> Standing:
+            found = limits.get_standing(
                 conn,
                 user_id,
                 guild_id,
                 daily_limit=worker.daily_limit,
                 monthly_quota=worker.monthly_quota,
             )
-        )
+            return found.with_waiting(sent.number_of(conn, user_id))
+
+        return await self.ask(question)
 
     def count_here(self, new: NewRequest, reason: str) -> None:
         """Count what no limit may count for now (DG1). Raises Declined."""
@@ -177,14 +184,16 @@ class Desk:
         if not self.ceiling.take(new.user_id):
             raise Declined(sentences.CEILING_REACHED)
 
-    async def is_kept(self, one: Asking) -> bool:
-        """Whether it could be kept in Postgres, to be seen to should the queue lose it."""
+    async def keep_or_count(self, one: Asking) -> None:
+        """Keep it in Postgres, to be seen to should the queue lose it; or here. Raises Declined."""
         try:
             await self.keep(one, look_in=LOOK_AGAIN)
         except Unavailable as error:
             log.warning("request_not_kept", request_id=str(one.new.id), reason=str(error))
-            return False
-        return True
+            if self.settings.worker.database_outage == "proceed":
+                # What can be read and not written, as at a failover, counts nothing either.
+                self.count_here(one.new, "nothing can be written")
+            self.unkept.append(one)
 
     async def keep(self, one: Asking, *, look_in: timedelta) -> None:
         """Keep it in Postgres as long as it is no row. Raises Unavailable."""
@@ -193,13 +202,17 @@ class Desk:
             lambda conn: sent.keep(conn, one.new, one.reply_to, one.told, look_in=look_in, ago=ago)
         )
 
-    async def publish(
-        self, new: NewRequest, reply_to: ReplyTo, *, asked_at: datetime | None = None
-    ) -> None:
-        """Send the request on its way. Raises Unavailable where the queue does not confirm it.
+    async def forget_asking(self, one: Asking) -> None:
+        """Have nobody look after it any more, where Postgres answers. Never raises."""
+        if one in self.unkept:
+            self.unkept.remove(one)
+        try:
+            await self.ask(lambda conn: sent.forget(conn, one.new.id))
+        except Unavailable as error:
+            log.warning("request_not_forgotten", request_id=str(one.new.id), reason=str(error))
 
-        It was asked for at `asked_at`, or now.
-        """
+    async def publish(self, new: NewRequest, reply_to: ReplyTo, *, asked_at: datetime) -> None:
+        """Send the request on its way. Raises Unavailable where the queue does not confirm it."""
         try:
             await self._publishing.run(
                 lambda: chain.enqueue(new, reply_to=reply_to, asked_at=asked_at)

@@ -1,6 +1,7 @@
 """From what a person typed to a request on its way: checked, counted, told, sent (RT1, DC1)."""
 
 import time
+from datetime import UTC, datetime
 from typing import Final, cast
 from uuid import UUID, uuid5
 
@@ -62,6 +63,8 @@ async def take_on(desk: Desk, asked: Asked, new: NewRequest) -> None:
     The limits are only read here, to refuse early: what counts is the admission. Once it is sent,
     the answer belongs to the worker, so everything is told before.
     """
+    # All that follows takes its time, and its user may be forgotten meanwhile.
+    asked_at, began = datetime.now(UTC), time.monotonic()
     cost_usd = desk.price(new)
     try:
         standing = await desk.standing(new.user_id, new.guild_id)
@@ -76,22 +79,20 @@ async def take_on(desk: Desk, asked: Asked, new: NewRequest) -> None:
             raise Declined(words.refusal(refused_by, cost_usd))
         sentence = sentences.queued(standing, cost_usd)
     reply_to = ReplyTo(str(asked.application_id), asked.token)
-    asking = Asking(new, reply_to, sentence, time.monotonic())
+    asking = Asking(new, reply_to, sentence, began)
     if sentence == sentences.QUEUED_BLINDLY:
         desk.unkept.append(asking)
-    elif not await desk.is_kept(asking):
-        if desk.settings.worker.database_outage == "proceed":
-            # What can be read and not written, as at a failover, counts nothing either.
-            desk.count_here(new, "nothing can be written")
-        desk.unkept.append(asking)
+    else:
+        await desk.keep_or_count(asking)
     try:
         await tell(asked, sentence)
     except FAILURES as error:
         # Whoever asked reads less, and gets the video all the same.
         log.warning("answer_lost", interaction=asked.id, error=type(error).__name__)
     try:
-        await desk.publish(new, reply_to)
+        await desk.publish(new, reply_to, asked_at=asked_at)
     except Unavailable as error:
         log.warning("request_not_published", request_id=str(new.id), reason=str(error))
+        await desk.forget_asking(asking)
         raise Declined(sentences.NOT_TAKEN_ON) from None
     log.info("request_published", request_id=str(new.id), user_id=new.user_id)

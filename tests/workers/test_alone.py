@@ -1,25 +1,34 @@
 """The steps of a request without Postgres, one by one: what the mark allows, and how each ends."""
 
 import json
+import os
+import signal
 import traceback
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from math import inf
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 from structlog.testing import capture_logs
 
+from db import engine, keeping, requests
 from db.engine import Database
-from db.errors import PoolExhausted
+from db.errors import DatabaseUnavailable, PoolExhausted
 from db.meanwhile import Meanwhile
-from db.records import ReplyTo
+from db.records import NewRequest, ReplyTo
 from db.settings import DatabaseSettings
 from db.states import Status
 from tests.db.rows import new_request
 from tests.workers.test_money import context_of
 from workers import (
+    admitting,
     answering_alone,
+    chain,
+    delivering,
     following_alone,
     memory,
     outage,
@@ -206,6 +215,19 @@ def test_what_was_deleted_is_not_remembered() -> None:
     assert not memory.take(most=1000)
 
 
+def test_what_was_deleted_before_its_delivery_is_remembered_by_nobody(database: Database) -> None:
+    context, new = context_of(database, SandboxOutcome.COMPLETED), new_request(channel_id="1")
+    admitting.admit(context, new)
+    with database.begin() as conn:
+        ended = requests.refuse(conn, new.id, code="refused", message="No.")
+        memory.keep(context, ended, due_in=timedelta(0))
+        keeping.delete(conn, new.id, by="alice")
+    with capture_logs() as logs:
+        delivering.deliver(context, new.id, uuid4())
+    assert [line["event"] for line in logs] == ["delivery_dropped"]
+    assert memory.forget(new.id) is None
+
+
 def test_lg2_what_nobody_expected_tells_no_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     context = alone(SandboxOutcome.COMPLETED)
     prompt = "A lighthouse in a storm, seen from the sea " * 3
@@ -238,6 +260,29 @@ def test_dg5_who_finds_the_pool_exhausted_does_not_take_it_for_an_outage(
     monkeypatch.setattr(turns, "claim", exhausted)
     with pytest.raises(PoolExhausted):
         starting.start(alone(SandboxOutcome.COMPLETED), uuid4())
+
+
+def test_rl1_only_a_postgres_that_answers_is_asked_for_leave_anew(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[NewRequest] = []
+    monkeypatch.setattr(chain, "enqueue", lambda new, **_: sent.append(new))
+    # However slow this machine is: so soon after its use nobody looks whether a connection is good.
+    monkeypatch.setattr(engine, "FRESH", inf)
+    settings = DatabaseSettings.model_validate({"database_url": database_url})
+    with closing(Database(settings, answer_timeout=timedelta(seconds=1))) as database:
+        context, known = context_of(database, SandboxOutcome.COMPLETED), asked()
+        with database.autocommit() as conn:
+            pid = conn.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(DatabaseUnavailable):
+                outage._ask_for_anew(context, known, None)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert not sent
+        outage._ask_for_anew(context, known, None)
+        assert sent == [known.new]
 
 
 def test_a_message_knows_everything_but_what_its_headers_carry() -> None:

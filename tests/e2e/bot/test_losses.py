@@ -154,6 +154,22 @@ def test_what_was_refused_is_not_asked_again(new_studio: NewStudio, ana: Person)
         assert not bot.said("waiting_told")
 
 
+def test_what_was_not_taken_on_is_forgotten_though_nobody_could_be_told(
+    studio: Studio, discord: FakeDiscord, ana: Person
+) -> None:
+    with studio.bot() as bot, redis_frozen(studio):
+        asked = ana.slash("veo", KITE)
+        asked.wait_for_text("Your video goes into the queue")
+        assert kept(studio) == 1
+        hangs = discord.faults.hang("PATCH /webhooks/*")
+        until(lambda: bot.said("request_not_published"), what="it was not handed over")
+        hangs.wait_until_reached()
+        # Nobody has to look at what the answer says.
+        assert kept(studio) == 0
+        hangs.release()
+        asked.wait_for_text(sentences.NOT_TAKEN_ON)
+
+
 def test_what_was_not_taken_on_is_not_sent_when_redis_is_back(studio: Studio, ana: Person) -> None:
     with studio.bot() as bot:
         with redis_frozen(studio):

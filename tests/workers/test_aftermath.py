@@ -1,0 +1,72 @@
+"""What is left alone after an outage, and for how long."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import text
+
+from db import leases
+from db.engine import Database
+from db.errors import DatabaseUnavailable
+from tests.db.rows import admit_one, new_request
+from tests.workers.test_money import context_of
+from workers import aftermath
+from workers.context import Context
+from workers.settings import SandboxOutcome
+
+AWAY = DatabaseUnavailable("It is away")
+
+
+@pytest.fixture(autouse=True)
+def _as_at_the_start() -> Iterator[None]:
+    yield
+    aftermath._ended.clear()
+    aftermath._is_on[0] = False
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [0.0]
+    monkeypatch.setattr(aftermath, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def is_left_alone(context: Context, due_at: datetime) -> bool:
+    found = aftermath.left_alone(context)
+    return found is not None and found[0] <= due_at < found[1]
+
+
+def test_dg3_what_was_due_in_an_outage_is_left_alone_for_a_minute_however_many_there_are(
+    database: Database, clock: list[float]
+) -> None:
+    context = context_of(database, SandboxOutcome.COMPLETED)
+    due_at = datetime.now(UTC) - timedelta(seconds=1)
+    left_alone = []
+    for clock[0] in range(0, 120, 20):
+        aftermath.meet(context, AWAY)
+        aftermath.look(context)
+        left_alone.append(is_left_alone(context, due_at))
+    # What became due since is what the later outages are about.
+    with database.autocommit() as conn:
+        assert left_alone == [True, True, True, True, False, False]
+        found = aftermath.left_alone(context)
+        assert found is not None
+        assert due_at < found[0] < found[1] <= leases.now(conn)
+    clock[0] += 61
+    assert aftermath.left_alone(context) is None
+
+
+def test_dg3_what_was_due_before_and_after_is_taken_up(database: Database) -> None:
+    before, within, after = (new_request() for _ in range(3))
+    minute = timedelta(minutes=1)
+    with database.autocommit() as conn:
+        now = leases.now(conn)
+        for new, ago in ((before, 3 * minute), (within, 2 * minute), (after, minute)):
+            admit_one(conn, new)
+            values = {"id": new.id, "due_at": now - ago}
+            conn.execute(text("UPDATE video_requests SET due_at = :due_at WHERE id = :id"), values)
+        span = now - 2 * minute, now - minute
+        due = leases.take_due(conn, limit=9, lease=minute, left_alone=span)
+        assert {row.id for row in due} == {before.id, after.id}
