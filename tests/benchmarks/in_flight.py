@@ -26,8 +26,8 @@ from tests.workers.waiting import until
 RUNNING: Final = 5_000
 MEDIAN: Final = 70.0
 """Seconds that half of the operations take."""
-TASKS: Final = 2
-"""That run at once."""
+TASKS: Final = 2 * (psutil.cpu_count() or 1)
+"""That run at once: as many as a worker runs that is not told otherwise."""
 PLANNED: Final = 130.0 * (1 + TASKS) * 1e6 / usage.MEBIBYTE
 """MiB, as workers/README.rst tells to plan."""
 FOR: Final = 150.0
