@@ -32,7 +32,15 @@ STORIES: Final = {
         ["created", "generating", "timeout", "late_result"],
     ],
 }
-BESIDE: Final = ("delivered", "delivered late", "delivery_failed", "accepted_late")
+BESIDE: Final = (
+    "delivered",
+    "delivered late",
+    "delivery_failed",
+    "delivery_failed late",
+    "accepted_late",
+    # What was known otherwise without Postgres; what stands has won.
+    "contradicted",
+)
 """Events that belong to no story, and may come at any time."""
 QUEUED: Final = "Your video goes into the queue"
 """How an answer begins that promises another."""
