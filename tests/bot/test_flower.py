@@ -182,7 +182,8 @@ def test_op4_it_shows_the_tasks(story: Story) -> None:
     names = {task["name"] for task in story.tasks.values()}
     assert names >= {*chain.LINKS}
     states = {task["state"] for task in story.tasks.values()}
-    assert {"SUCCESS", "FAILURE", "RETRY"} <= states
+    assert {"SUCCESS", "FAILURE"} <= states
+    # It has been seen in that state, and may be running again by now.
     assert any(task["retries"] for task in story.tasks.values())
     everything = "".join(story.flower.shown.values())
     of_chain = [task for task in story.tasks.values() if task["name"] in chain.LINKS]
