@@ -66,7 +66,9 @@ def up(folder: Path | None) -> None:
     with ExitStack() as stack:
         wanted = folder or home(_say) / "up"
         place = stack.enter_context(local.free_folder(wanted, report=_say))
-        _say(f"Everything is kept in {place}")
+        theirs = [name for name in ("DATABASE_URL", "REDIS_URL", "OUTPUT_DIR") if name in given]
+        but = f", but for what {' and '.join(theirs)} say" if theirs else ""
+        _say(f"Everything is kept in {place}{but}")
         servers = stack.enter_context(local.servers(place, given, report=_say))
         environment = {**servers, **_flower(place, given)}
         if sys.stdout.isatty():

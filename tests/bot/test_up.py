@@ -221,6 +221,10 @@ def test_given_servers_are_used_and_none_are_started(given: Given) -> None:
     assert not [each for each in given.children if "redis" in each or "valkey" in each]
     assert not (given.folder / "postgres").exists()
     assert not (given.folder / "redis").exists()
+    assert given.lines[0].endswith(
+        f"Everything is kept in {given.folder}, "
+        "but for what DATABASE_URL and REDIS_URL and OUTPUT_DIR say"
+    )
 
 
 def test_videos_go_where_they_are_wanted(given: Given, place: Path) -> None:
