@@ -121,12 +121,6 @@ def of(conn: Connection, user_id: str) -> list[NewRequest]:
     return [NewRequest.from_row(found) for found in conn.execute(theirs).scalars()]
 
 
-def number_of(conn: Connection, user_id: str) -> int:
-    """How many those are."""
-    theirs = select(func.count()).where(_whose == user_id, ~_IS_A_ROW)
-    return int(conn.execute(theirs.select_from(sent_requests)).scalar_one())
-
-
 def forget_of(conn: Connection, user_id: str) -> None:
     """Nobody is to look at anything any more that the user has sent."""
     conn.execute(delete(sent_requests).where(_whose == user_id))

@@ -1,11 +1,10 @@
 """How users stand with limits and budgets, and what admission answers: frozen records."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +116,6 @@ class Standing:
     monthly: MonthlyQuota
     #: The user's, the guild's and everybody's, as far as they are set.
     budgets: Sequence[Spending]
-
-    def with_waiting(self, number: int) -> Self:
-        """The same when so many more, which nobody has admitted yet, hold their places."""
-        daily = replace(self.daily, used=self.daily.used + number)
-        monthly = replace(self.monthly, used=self.monthly.used + number)
-        return replace(self, daily=daily, monthly=monthly)
 
     def refusing(self, cost_usd: Decimal) -> Limit | None:
         """What would refuse a request of this price now, in the order of admission."""

@@ -153,7 +153,6 @@ sent_requests = Table(
     prefixes=["UNLOGGED"],
 )
 Index("idx_sent_requests_due", sent_requests.c.due_at)
-Index("idx_sent_requests_user", sent_requests.c.request["user_id"].astext)
 
 late_results = Table(
     "late_results",

@@ -23,8 +23,6 @@ ALTER TABLE sent_requests SET UNLOGGED;
 
 CREATE INDEX IF NOT EXISTS idx_sent_requests_due
   ON sent_requests (due_at);
-CREATE INDEX IF NOT EXISTS idx_sent_requests_user
-  ON sent_requests ((request ->> 'user_id'));
 
 INSERT INTO schema_migrations (name)
 VALUES ('011_keep_what_was_sent')

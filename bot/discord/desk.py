@@ -159,24 +159,17 @@ class Desk:
         return blocked_word(prompt, self.settings.bot.blocked)
 
     async def standing(self, user_id: str, guild_id: str) -> Standing:
-        """How the user stands with all limits and budgets. Raises Unavailable.
-
-        What the user has sent counts: should the workers alone have lost Postgres, it is made, and
-        nothing else would tell of it.
-        """
+        """How the user stands with all limits and budgets. Raises Unavailable."""
         worker = self.settings.worker
-
-        def question(conn: Connection) -> Standing:
-            found = limits.get_standing(
+        return await self.ask(
+            lambda conn: limits.get_standing(
                 conn,
                 user_id,
                 guild_id,
                 daily_limit=worker.daily_limit,
                 monthly_quota=worker.monthly_quota,
             )
-            return found.with_waiting(sent.number_of(conn, user_id))
-
-        return await self.ask(question)
+        )
 
     def count_here(self, new: NewRequest, reason: str) -> None:
         """Count what no limit may count for now (DG1). Raises Declined."""

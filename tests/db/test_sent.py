@@ -135,23 +135,6 @@ def test_it_is_told_to_whose_it_is_and_forgotten_with_them(database: Database) -
         assert take(conn) == [others.id]
 
 
-def test_how_many_wait_is_known_of_each_user(database: Database) -> None:
-    admitted, waiting, others = new_request(), new_request(), new_request(user_id="bob")
-    with database.autocommit() as conn:
-        for new in (admitted, waiting, others):
-            keep(conn, new)
-        admit_one(conn, admitted)
-        assert sent.number_of(conn, "alice") == 1
-
-
-def test_whose_they_are_is_found_by_an_index(database: Database) -> None:
-    with database.begin() as conn:
-        conn.execute(text("SET LOCAL enable_seqscan = off"))
-        question = "EXPLAIN SELECT FROM sent_requests WHERE request ->> 'user_id' = 'alice'"
-        explained = "\n".join(conn.execute(text(question)).scalars())
-    assert "idx_sent_requests_user" in explained
-
-
 def test_what_is_due_is_found_by_an_index(database: Database) -> None:
     with database.begin() as conn:
         conn.execute(text("SET LOCAL enable_seqscan = off"))
