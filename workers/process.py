@@ -1,9 +1,10 @@
 """A worker's process: what it checks before it starts, and the timer that keeps it sweeping."""
 
 import sys
-from typing import Any
+from typing import Any, Final
 
 import structlog
+from billiard import pool
 from celery import bootsteps, signals
 from celery.worker import WorkController
 from kombu.exceptions import OperationalError
@@ -20,6 +21,19 @@ from workers.schedule import SWEEP_EVERY
 from workers.settings import DiscordSettings, LogSettings, WorkerSettings
 
 log = structlog.get_logger(__name__)
+
+LAST_RESULT: Final = 5.0
+"""Seconds that a child which is to end waits for its last result to be read: ten of the looks that
+the main process takes while it waits for its children.
+
+Of a task that begins as the worker ends, or loses Redis, Celery knows nothing any more, and reads
+nothing; its message comes again. By default the child, and all who wait for the worker's end, would
+wait for 30 s then.
+"""
+
+pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = round(
+    LAST_RESULT / pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_INTERVAL
+)
 
 
 class SweepTimer(bootsteps.StartStopStep):
