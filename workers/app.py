@@ -42,7 +42,11 @@ warnings.simplefilter("ignore", SecurityWarning)
 
 transport.use()
 
-app = Celery("workers", include=["workers.tasks", "workers.delivery_tasks", "workers.process"])
+app = Celery(
+    "workers",
+    include=["workers.tasks", "workers.delivery_tasks", "workers.process"],
+    events=transport.Told,
+)
 
 
 @app.on_configure.connect

@@ -8,10 +8,13 @@ import psutil
 
 from tests.db.rows import new_request
 from tests.workers.conftest import MakeSystem
-from tests.workers.waiting import until
+from tests.workers.waiting import stays, until
 
 AT_ONCE: Final = 20.0
 """Seconds on a busy machine. Celery's own way out took 30 s more."""
+
+HEARTBEAT: Final = 2.0
+"""Seconds between two of a worker's."""
 
 
 def test_a_worker_ends_soon_though_a_task_begins_in_that_moment(make_system: MakeSystem) -> None:
@@ -37,3 +40,17 @@ def test_a_worker_ends_soon_though_a_task_begins_in_that_moment(make_system: Mak
     # Whatever the child has made of it, it is given back, and comes again to be looked at.
     assert held[0].task == "create_request"
     assert not [each for each in system.broker.messages() if each.is_held]
+
+
+def test_a_worker_ends_soon_while_redis_is_away(make_system: MakeSystem) -> None:
+    system = make_system()
+    worker = system.start_worker(concurrency=1)
+    server = system.broker.server()
+    worker.freeze()
+    server.kill()
+    server.wait()
+    # The first thing that it does without Redis is what is due every other second.
+    assert stays(lambda: not server.is_running(), seconds=HEARTBEAT + 0.5)
+    worker.thaw()
+    worker.terminate()
+    assert worker.wait(within=AT_ONCE) == 0
