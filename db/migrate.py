@@ -23,6 +23,7 @@ from sqlalchemy.exc import ArgumentError
 from db import processes
 from db.embedded import EmbeddedServerError, find_psql
 from db.embedded_binaries import OLDEST
+from db.settings import without_password
 from db.tables import metadata
 
 FOLDER: Final = Path(__file__).parents[1] / "sql"
@@ -148,7 +149,10 @@ def _connected(url: URL | str) -> Iterator[connection]:
     try:
         connected = psycopg2.connect(dsn, password=password)
     except psycopg2.Error as error:
-        raise MigrationError(f"Database connection failed: {str(error).strip()}") from None
+        # Of libpq's lines, one for each address of the host, the first; and of that, the reason.
+        reason = str(error).strip().splitlines()[0].rpartition(" failed: ")[2]
+        where = without_password(make_url(url))
+        raise MigrationError(f"Database connection failed: {reason} ({where})") from None
     with closing(connected) as conn:
         conn.autocommit = True
         if conn.server_version < OLDEST * 10000:

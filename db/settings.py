@@ -60,9 +60,13 @@ class DatabaseSettings(Settings):
     @property
     def address(self) -> str:
         """Where it is, without the password."""
-        shown = {name: value for name, value in self.url.query.items() if "password" not in name}
-        url = self.url.set(drivername="postgresql", query=shown)
-        return url.render_as_string(hide_password=True)
+        return without_password(self.url)
+
+
+def without_password(url: URL) -> str:
+    """An address of Postgres as it may be shown."""
+    shown = {name: value for name, value in url.query.items() if "password" not in name}
+    return url.set(drivername="postgresql", query=shown).render_as_string(hide_password=True)
 
 
 S = TypeVar("S", bound=Settings)

@@ -214,7 +214,8 @@ def clock() -> Well:
             )
         agreeing.append(who)
     if not agreeing:
-        raise NotLookedAt("nobody tells the time to compare it with")
+        remedy = f"See to {' and '.join(asked)} first"
+        raise NotLookedAt("nobody tells the time to compare it with", remedy)
     return Well(f"it agrees with {' and '.join(agreeing)}")
 
 

@@ -15,10 +15,13 @@ WITHIN: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How one thing stands. What is ok and has a remedy all the same will not be for ever."""
+    """How one thing stands. What is ok and has a remedy all the same will not be for ever.
+
+    `ok` is None where it could not be looked at.
+    """
 
     name: str
-    ok: bool
+    ok: bool | None
     detail: str
     remedy: str | None = None
 
@@ -41,18 +44,19 @@ class Wrong(Exception):
 
 
 class NotLookedAt(Exception):
-    """It could not be looked at, for a reason that another finding tells."""
+    """It could not be looked at, for a reason that another finding tells, and what to see to."""
+
+    def __init__(self, detail: str, remedy: str) -> None:
+        super().__init__(detail)
+        self.remedy = remedy
 
 
 Look = Callable[[], Well]
 
 
 def look(looks: Mapping[str, Look], *, within: float = WITHIN) -> list[Finding]:
-    """What is found, in the order of the names; never raises, and takes no longer.
-
-    What could not be looked at, for its settings are wrong say, is left out.
-    """
-    found: dict[str, Finding | None] = {}
+    """What is found, in the order of the names; never raises, and takes no longer."""
+    found: dict[str, Finding] = {}
 
     def work(name: str) -> None:
         found[name] = _found(name, looks[name])
@@ -66,18 +70,20 @@ def look(looks: Mapping[str, Look], *, within: float = WITHIN) -> list[Finding]:
         each.join(max(0.0, deadline - time.monotonic()))
     late = f"no answer within {within:g} s"
     remedy = "See whether it hangs, or whether something between here and there swallows packets"
-    told = [found.get(name, Finding(name, ok=False, detail=late, remedy=remedy)) for name in looks]
-    return [each for each in told if each is not None]
+    return [found.get(name, Finding(name, ok=False, detail=late, remedy=remedy)) for name in looks]
 
 
-def _found(name: str, look: Look) -> Finding | None:
+def _found(name: str, look: Look) -> Finding:
     try:
         well = look()
     except Wrong as error:
         detail = _line(error) if error.is_ours else redact(_line(error))
         return Finding(name, ok=False, detail=detail, remedy=error.remedy)
-    except (NotLookedAt, SettingsError):
-        return None
+    except NotLookedAt as error:
+        return Finding(name, ok=None, detail=f"not looked at: {error}", remedy=error.remedy)
+    except SettingsError as error:
+        detail = f"not looked at: {_line(error)}"
+        return Finding(name, ok=None, detail=detail, remedy="See to the settings first")
     except Exception as error:  # noqa: BLE001 -- its words may hold anything
         detail = f"it failed in an unexpected way ({type(error).__name__})"
         return Finding(name, ok=False, detail=detail, remedy="Report it: this is a bug")

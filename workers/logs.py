@@ -40,7 +40,8 @@ def redact(line: str) -> str:
 def configure(settings: LogSettings, *, level: str | None = None) -> None:
     """Set up the root logger and structlog for this process, on stderr.
 
-    `level` is for commands whose lines are read by the one who typed them.
+    `level` is for commands whose lines are read by the one who typed them: no JSON, unless
+    LOG_FORMAT asks for it.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -49,7 +50,7 @@ def configure(settings: LogSettings, *, level: str | None = None) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     as_json = settings.log_format == "json" or (
-        settings.log_format == "auto" and not sys.stderr.isatty()
+        settings.log_format == "auto" and level is None and not sys.stderr.isatty()
     )
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()

@@ -163,7 +163,10 @@ class DiscordSettings(Settings):
 
 
 class LogSettings(Settings):
-    """How a process logs. ``auto`` is ``console`` on a terminal and ``json`` elsewhere."""
+    """How a process logs.
+
+    ``auto`` is ``console`` on a terminal and for a command that a person types, else ``json``.
+    """
 
     log_format: Literal["auto", "console", "json"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -20,8 +20,9 @@ def check(*, as_json: bool) -> None:
 
     Settings, Postgres and its migrations, Redis, the storage (something small is written, found,
     opened by a link where there are any, and removed), the provider and its model, Discord, and
-    the clock. It costs nothing, and takes fifteen seconds at most. What cannot be looked at, for
-    its settings are wrong, is left out. Status 1 says that something is wrong, 2 that a setting is.
+    the clock. It costs nothing, and takes fifteen seconds at most. Of what cannot be looked at, for
+    its settings are wrong say, it tells why. Status 1 says that something is wrong, 2 that a
+    setting is.
     """
     from rich.console import Console
 
@@ -83,6 +84,8 @@ def _tell(found: "Sequence[Finding]") -> None:
         word, colour = ("ok", "green") if each.ok else ("failed", "red")
         if each.ok and each.remedy:
             word, colour = "warning", "yellow"
+        if each.ok is None:
+            word, colour = "unknown", "yellow"
         detail, remedy = tables.safe(each.detail), tables.safe(each.remedy or "")
         table.add_row(Text(each.name), Text(word, colour), detail, remedy)
     tables.console().print(table)

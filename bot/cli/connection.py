@@ -21,9 +21,10 @@ def connected(*, answer_timeout: timedelta | None = None) -> Iterator["Connectio
     require(DatabaseSettings, LogSettings)
     configure(read(LogSettings), level="warning")
     database = Database(read(DatabaseSettings), answer_timeout=answer_timeout or ANSWER_TIMEOUT)
+    missed = "Database connection failed"
     try:
         with closing(database), database.begin() as conn:
+            missed = "The database did not answer"
             yield conn
     except DatabaseUnavailable as error:
-        message = f"The database did not answer: {error} ({database})"
-        raise DatabaseUnavailable(message) from None
+        raise DatabaseUnavailable(f"{missed}: {error} ({database})") from None

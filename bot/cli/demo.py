@@ -3,7 +3,8 @@
 import os
 import shutil
 import sys
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from subprocess import Popen
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
+from bot.cli import interruptions
 from bot.cli.errors import BAD_INPUT, FAILED, UNFINISHED, CommandFailed
 from bot.cli.options import new_request, request_options
 
@@ -115,25 +117,28 @@ def demo(
                 local.process("worker", environment, stdout=lines, stderr=lines)
             )
         enqueue(new)
-        request = wait_for_row(
-            database,
-            new,
-            settings,
-            seconds=ADMISSION_WAIT,
-            check=lambda: _check_alive(worker, log),
-        )
-        if request is None:
-            raise CommandFailed(f"The worker took nothing up; {log} may tell why")
-        steps.done("The worker has taken the request on")
-        is_known = provider_name == "sandbox"
-        request = follow(
-            steps,
-            database,
-            request,
-            seconds=settings.sandbox_seconds if is_known else settings.generation_timeout_seconds,
-            is_known=is_known,
-            check=lambda: _check_alive(worker, log),
-        )
+        with _told_if_interrupted():
+            request = wait_for_row(
+                database,
+                new,
+                settings,
+                seconds=ADMISSION_WAIT,
+                check=lambda: _check_alive(worker, log),
+            )
+            if request is None:
+                raise CommandFailed(f"The worker took nothing up; {log} may tell why")
+            steps.done("The worker has taken the request on")
+            is_known = provider_name == "sandbox"
+            request = follow(
+                steps,
+                database,
+                request,
+                seconds=settings.sandbox_seconds
+                if is_known
+                else settings.generation_timeout_seconds,
+                is_known=is_known,
+                check=lambda: _check_alive(worker, log),
+            )
         show_row(steps, request)
         if request.video_urls:
             video = _fetched(settings, request, place)
@@ -144,6 +149,17 @@ def demo(
         show_history(steps, database, request)
     if request.error_message:
         raise CommandFailed(f"{request.status}: {request.error_message}", UNFINISHED)
+
+
+@contextmanager
+def _told_if_interrupted() -> Iterator[None]:
+    """Say what becomes of a request whose demo is interrupted in the block."""
+    try:
+        yield
+    except BaseException:
+        if interruptions.were_received():
+            click.echo("Stopped. The next demo goes on with this video.", err=True)
+        raise
 
 
 def _agree(provider: "Provider", new: "NewRequest", *, is_agreed: bool) -> None:

@@ -1,5 +1,6 @@
 """``video-bot flower``: Flower as this system wants it, whatever its own defaults are."""
 
+import logging
 import os
 import secrets
 from importlib import import_module
@@ -54,6 +55,7 @@ def flower(address: str) -> None:
         "read-only": True,
     }
     _close_metrics()
+    logging.getLogger("flower.inspector").addFilter(_has_reason)
     # These arguments are Flower's own: they never show in the list of processes.
     arguments = [f"--{name}={value}" for name, value in options.items() if value != ""]
     app.start(["--quiet", "flower", *arguments])
@@ -86,6 +88,15 @@ def _cookie_secret(settings: "FlowerSettings") -> str:
 def _check_writable(folder: "Path") -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(None, "Permission denied")
+
+
+def _has_reason(record: logging.LogRecord) -> bool:
+    """Whether what Flower says of a question to the workers is worth telling.
+
+    Where none has answered within a second it warns of each question and says nothing more: at the
+    start of every system, and its page shows who is there. What has failed comes with its reason.
+    """
+    return record.msg != "Inspect method %s failed"
 
 
 def _close_metrics() -> None:

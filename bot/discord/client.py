@@ -75,7 +75,15 @@ class Client(commands.Bot):
     async def _run(self, asked: Asked) -> None:
         data: Any = asked.data or {}
         scope = data.get("guild_id")
-        everywhere = self.get_application_command_from_signature(data["name"], data["type"], None)
+        # By the signature it is looked up in one way in nextcord 2, and in another in 3.
+        everywhere = next(
+            (
+                each
+                for each in self.get_all_application_commands()
+                if each.is_global and (each.name, each.type.value) == (data["name"], data["type"])
+            ),
+            None,
+        )
         is_known = self.get_application_command(int(data["id"])) is not None
         if is_known or scope is None or everywhere is None:
             await super().on_interaction(asked)

@@ -47,7 +47,7 @@ class Checked:
 
     @property
     def wrong(self) -> list[str | bool | None]:
-        return [row["name"] for row in self.rows if not row["ok"]]
+        return [row["name"] for row in self.rows if row["ok"] is False]
 
     def row(self, name: str) -> tuple[str, str]:
         """What is found, and the remedy."""
@@ -91,9 +91,8 @@ def check(installation: dict[str, str]) -> Check:
         found = run("check", "--json", env={**installation, **env})
         assert found.stderr == ""
         rows = json.loads(found.stdout)
-        assert [row["name"] for row in rows] == [
-            name for name in NAMES if name not in not_looked_at
-        ]
+        assert [row["name"] for row in rows] == NAMES
+        assert {row["name"] for row in rows if row["ok"] is None} == {*not_looked_at}
         assert all({*row} == {"name", "ok", "detail", "remedy"} for row in rows)
         assert all(row["ok"] or row["remedy"] for row in rows)
         for secret in (SECRET, installation["DISCORD_TOKEN"]):
@@ -154,6 +153,9 @@ def test_servers_that_are_down(check: Check) -> None:
     assert found.row("database")[1] == "Start Postgres, or correct DATABASE_URL"
     assert found.row("redis")[1] == "Start Redis, or correct REDIS_URL"
     assert found.row("discord")[1] == "Let this machine reach DISCORD_API_URL"
+    detail, remedy = found.row("clock")
+    assert detail == "not looked at: nobody tells the time to compare it with"
+    assert remedy == "See to the database and Discord first"
 
 
 def test_servers_that_take_connections_and_answer_nothing(check: Check) -> None:
@@ -263,6 +265,19 @@ def test_wrong_settings_are_named_and_the_rest_is_looked_at(check: Check) -> Non
         "PORT must be a whole number from 1 to 65535",
     ]
     assert found.row("clock")[0] == "it agrees with Discord"
+    for unseen in ("database", "migrations"):
+        assert found.row(unseen) == (
+            "not looked at: DATABASE_URL environment variable is required",
+            "See to the settings first",
+        )
+
+
+def test_people_are_told_of_what_is_not_looked_at(installation: dict[str, str]) -> None:
+    found = run("check", env={**installation, "DATABASE_URL": "foo"})
+    assert (found.returncode, found.stderr) == (2, "")
+    told = dict(re.findall(r"^(\w+) +(ok|failed|unknown) ", found.stdout, re.MULTILINE))
+    unseen = dict.fromkeys(("database", "migrations"), "unknown")
+    assert told == {**dict.fromkeys(NAMES, "ok"), **unseen, "settings": "failed"}
 
 
 def test_an_example_of_an_address_can_be_read(check: Check) -> None:

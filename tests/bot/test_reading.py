@@ -433,7 +433,7 @@ def test_the_real_command_tells_on_stderr_what_is_wrong(address: str) -> None:
     found = run("stats", env={"DATABASE_URL": away})
     assert (found.returncode, found.stdout) == (1, "")
     assert found.stderr == (
-        "video-bot: The database did not answer: Connection refused "
+        "video-bot: Database connection failed: Connection refused "
         "(postgresql://somebody:***@127.0.0.1:1/videos)\n"
     )
     found = run("history", "--user", b"\xff", env={"DATABASE_URL": address})

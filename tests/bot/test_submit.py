@@ -340,7 +340,10 @@ def test_redis_frozen_and_the_same_request_when_it_has_thawed(
 def test_postgres_away(waiting: dict[str, Future[Timed]], closed_port: int) -> None:
     found = waiting["postgres away"].result(60)
     assert (found.result.returncode, found.result.stdout) == (1, "")
-    *_, last = found.result.stderr.splitlines()
+    *before, last = found.result.stderr.splitlines()
+    # Its tries are told to a person in words, wherever these go.
+    tries = [re.findall(r"database_unreachable.* next_try_seconds=(\d)", line) for line in before]
+    assert tries == [["1"], ["2"], ["4"]]
     assert last.startswith("video-bot: Database connection failed: ")
     assert f"postgresql://somebody:***@127.0.0.1:{closed_port}/videos, 3 retries)" in last
     assert SECRET not in found.result.stderr

@@ -128,6 +128,11 @@ def test_every_line_carries_the_name_of_its_process(alone: Story) -> None:
         assert any(re.match(rf'{name:<7}\| {{.*"event"', line) for line in alone.lines)
 
 
+def test_flower_does_not_warn_of_workers_that_have_not_answered_yet(alone: Story) -> None:
+    """They start at the same time as it does."""
+    assert not [line for line in alone.lines if re.search(r"Inspect method \w+ failed$", line)]
+
+
 def test_a_request_from_another_terminal_becomes_a_video(alone: Story) -> None:
     status, urls = alone.ended
     assert status == "completed"
