@@ -508,6 +508,7 @@ def test_rl7_an_admission_reads_no_counters_but_its_own(database_url: str) -> No
     """
     with many_connections(database_url, 1) as database, database.autocommit() as conn:
         read = until(lambda: conn.execute(text(told)).scalar(), what="it is told")
+    assert read is not None
     assert read <= 10
 
 
