@@ -12,8 +12,8 @@ from db.states import Status
 Span = tuple[datetime, datetime]
 """From one moment on, and until another."""
 
-_AS_TEXT: Final = (UUID, Decimal)
-"""Types that JSON has no form for."""
+_AS_TEXT: Final = ("id", "cost_usd", "source_id")
+"""Columns whose types JSON has no form for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,11 @@ class NewRequest:
 
     def as_row(self) -> dict[str, Any]:
         """The columns of ``video_requests`` that it fills, ready for JSON."""
-        values = ((column, getattr(self, column)) for column in self.__slots__)
-        return {
-            column: str(value) if isinstance(value, _AS_TEXT) else value for column, value in values
-        }
+        row = {column: getattr(self, column) for column in self.__slots__}
+        for column in _AS_TEXT:
+            if row[column] is not None:
+                row[column] = str(row[column])
+        return row
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "NewRequest":

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Numeric,
+    PrimaryKeyConstraint,
     Table,
     Text,
     Uuid,
@@ -252,13 +253,13 @@ budgets = Table(
 budget_spending = Table(
     "budget_spending",
     metadata,
-    Column("scope", Text, primary_key=True),
-    Column("scope_id", Text, primary_key=True),
-    Column("period", Text, primary_key=True),
-    Column("period_start", DateTime(timezone=True), primary_key=True),
+    Column("scope", Text, nullable=False),
+    Column("scope_id", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("period_start", DateTime(timezone=True), nullable=False),
     Column("spent_usd", Numeric(12, 4), nullable=False),
+    PrimaryKeyConstraint("period", "period_start", "scope", "scope_id"),
 )
-Index("idx_budget_spending_period", budget_spending.c.period, budget_spending.c.period_start)
 
 schema_migrations = Table(
     "schema_migrations",

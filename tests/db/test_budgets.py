@@ -21,6 +21,7 @@ from db.standing import Admission, Budget, Outcome, Period, Scope, Spending
 from db.states import Status
 from tests.db.crowds import admit_at_once, at_once, many_connections
 from tests.db.rows import LEASE, admit_one, in_state, new_request, row
+from tests.workers.waiting import until
 
 MINE = UUID(int=1)
 Usd = str | int | Decimal
@@ -480,6 +481,35 @@ def test_rl7_money_of_an_earlier_month_goes_back_there(database: Database) -> No
         "SELECT max(spent_usd) FROM budget_spending WHERE period_start < now() - interval '39 days'"
     )
     assert number(database, past) == 0
+
+
+def test_rl7_an_admission_reads_no_counters_but_its_own(database_url: str) -> None:
+    """Of a table that nobody has analysed since the period began."""
+    with many_connections(database_url, 1) as database:
+        allow(database, 1000)
+        allow(database, 1000, Scope.GUILD, "*")
+        with database.begin() as conn:
+            conn.execute(
+                text(
+                    """
+                    INSERT INTO budget_spending
+                    SELECT 'guild', 'guild ' || n, 'day', video_period_start('day', now()), 1
+                    FROM generate_series(1, 1000) AS n
+                    """
+                )
+            )
+        for _ in range(2):
+            ask(database, priced(1, guild_id="guild 1"))
+    # Postgres tells it a while after the connection was closed: two counters, twice.
+    told = """
+        SELECT idx_tup_fetch + seq_tup_read
+        FROM pg_stat_user_tables
+        WHERE relname = 'budget_spending' AND n_tup_upd = 4
+    """
+    with many_connections(database_url, 1) as database, database.autocommit() as conn:
+        read = until(lambda: conn.execute(text(told)).scalar(), what="it is told")
+    assert read is not None
+    assert read <= 10
 
 
 def test_re1_a_remnant_counts_like_its_request(database: Database) -> None:

@@ -338,7 +338,7 @@ def test_what_is_done_every_second_costs_a_few_probes(crowd: Database) -> None:
             assert found.rows_read == 0
             assert found.is_quick
         assert lapse.indexes - {None} == {
-            "idx_budget_spending_period",
+            "budget_spending_pkey",
             "idx_forgotten_users_forgotten",
             "idx_request_remnants_created",
         }
