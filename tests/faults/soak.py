@@ -45,7 +45,8 @@ def befall(
     crowd = Crowd(stage, people=people, seed=seed, late=late)
     with crowd.asking(requests, a_second=a_second) as is_over:
         for accident in accidents:
-            ACCIDENTS[accident].happen(stage)
+            with stage.befalling(accident):
+                ACCIDENTS[accident].happen(stage)
             if is_over.wait(pause):
                 break
     waiting = Waiting(stage, crowd.asked)

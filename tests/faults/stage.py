@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from subprocess import TimeoutExpired
@@ -37,6 +38,24 @@ FULL_LENGTH: Final = "at full length"
 """What the prompt of a large one ends with."""
 
 
+@dataclass(frozen=True)
+class Befallen:
+    """An accident that has happened, by the monotonic clock."""
+
+    name: str
+    begun: float
+    over: float
+
+
+@dataclass
+class Bot:
+    """One bot after another; it has no end here unless it is killed. By the monotonic clock."""
+
+    process: Process
+    begun: float
+    killed_at: float | None = None
+
+
 class Stage:
     """What a test holds in its hands."""
 
@@ -56,14 +75,20 @@ class Stage:
         self.google = there
         self.discord = discord
         self.numbers = count(1)
-        #: By the monotonic clock.
-        self.bot_killed_at: list[float] = []
+        #: The oldest first.
+        self.accidents: list[Befallen] = []
+        self.bots: list[Bot] = []
         # They take their time, side by side.
         self.start_beat()
-        self.bot = self._launch_bot()
+        self._launch_bot()
         for _ in range(workers):
             self.start_worker()
         self._wait_for_bot()
+
+    @property
+    def bot(self) -> Process:
+        """The latest."""
+        return self.bots[-1].process
 
     @property
     def daily_limit(self) -> int:
@@ -100,19 +125,28 @@ class Stage:
     def start_bot(self) -> None:
         """The one bot, serving; a former one has ended."""
         self.discord.gateway.wait_until_gone()
-        self.bot = self._launch_bot()
+        self._launch_bot()
         self._wait_for_bot()
 
     def kill_bot(self) -> None:
         """It dies, and nobody listens until another is started."""
-        self.bot_killed_at.append(time.monotonic())
+        self.bots[-1].killed_at = time.monotonic()
         self.bot.kill()
 
-    def _launch_bot(self) -> Process:
+    @contextmanager
+    def befalling(self, name: str) -> Iterator[None]:
+        """Note that this happens in the block."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.accidents.append(Befallen(name, begun, time.monotonic()))
+
+    def _launch_bot(self) -> None:
         log = self.system.folder / f"bot-{len(self.system.processes) + 1}.log"
         bot = Process(["bot"], self.system.environment, log)
         self.system.processes.append(bot)
-        return bot
+        self.bots.append(Bot(bot, time.monotonic()))
 
     def _wait_for_bot(self) -> None:
         self.discord.gateway.wait_until_connected(within=2 * PATIENCE)
