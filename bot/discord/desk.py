@@ -17,7 +17,6 @@ from sqlalchemy import Connection
 
 from bot.blocking import blocked_word
 from bot.discord import sentences
-from bot.discord.ceiling import Ceiling
 from bot.discord.lanes import Lane, NeverBegun, Unfinished
 from bot.settings import BotSettings
 from db import limits, sent
@@ -27,6 +26,7 @@ from db.records import NewRequest
 from db.settings import DatabaseSettings
 from db.standing import Standing
 from workers import chain, privacy, providers, storage
+from workers.ceiling import Ceiling
 from workers.chain import ReplyTo
 from workers.errors import BrokerUnavailable
 from workers.privacy import Forgotten
@@ -86,7 +86,7 @@ class Desk:
         self.storage = storage.load(settings.worker)
         #: What could not be kept: for now this process alone knows of it.
         self.unkept: deque[Asking] = deque()
-        self.ceiling = Ceiling(settings.worker.daily_limit)
+        self.ceiling = Ceiling()
         self._database = Database(settings.database, answer_timeout=ANSWER_TIMEOUT)
         self._patient = Database(settings.database, answer_timeout=REPORT_TIMEOUT)
         threads = min(READING, settings.database.database_max_connections)
@@ -174,7 +174,8 @@ class Desk:
     def count_here(self, new: NewRequest, reason: str) -> None:
         """Count what no limit may count for now (DG1). Raises Declined."""
         log.warning("Rate limiting degraded", user_id=new.user_id, reason=reason)
-        if not self.ceiling.take(new.user_id):
+        most = self.settings.worker.daily_limit
+        if not self.ceiling.take(new.user_id, new.id, most=most):
             raise Declined(sentences.CEILING_REACHED)
 
     async def keep_or_count(self, one: Asking) -> None:
