@@ -24,6 +24,7 @@ from tests.faults.asking import Asked
 from tests.faults.books import complaints_of_the_books
 from tests.faults.ledger import Line
 from tests.faults.stage import Stage, film
+from workers.discord import PATIENCE
 from workers.sending import nonce
 
 STORIES: Final = {
@@ -71,11 +72,14 @@ class Evidence:
             #: What the bot will send again, if need be.
             self.kept = set(conn.execute(select(sent_requests.c.request_id)).scalars())
         self._bots = stage.bots
-        #: Answers' tokens for which a call to Discord had no end, or a bad one.
+        #: Answers' tokens for which a call to Discord had no end, a bad one, or one that came when
+        #: nobody waited for it any more.
         self.unsure = {
             entry.path.split("/")[3]
             for entry in stage.discord.ledger.entries("PATCH /webhooks/*")
-            if entry.status in (None, LOST) or entry.status >= 500
+            if entry.status in (None, LOST)
+            or entry.status >= 500
+            or (entry.seconds or 0) > PATIENCE
         }
 
     def is_settled(self, one: Asked) -> bool:

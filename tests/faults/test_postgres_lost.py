@@ -1,11 +1,13 @@
-"""The workers alone lose Postgres: all are served, and nobody spends without bound (DG1)."""
+"""Postgres goes for the workers alone, and comes back without what it had in no log."""
 
 from collections import Counter
 
 from db.states import Status
 from tests.e2e.bot.studio import id_of
 from tests.faults.relay import relay
+from tests.faults.servers import IMMEDIATE
 from tests.faults.stage import new_stage
+from tests.workers.waiting import until
 
 LIMIT = 2
 
@@ -37,3 +39,17 @@ def test_dg1_nobody_has_more_made_than_a_day_allows_though_the_bot_sees_nothing_
         assert sum(stage.google.vertex.taken()[each] for each in ids) == LIMIT + 1
     ends = Counter((each.status, each.counted, each.billed) for each in rows)
     assert ends == {(Status.COMPLETED, True, True): LIMIT + 1, (Status.FAILED, False, False): 1}
+
+
+def test_what_waits_is_remembered_by_the_bot_when_postgres_has_crashed() -> None:
+    """What was kept for it is in no log, and gone; and then Redis loses it as well."""
+    with new_stage(workers=0) as stage:
+        broker = stage.system.broker
+        ana = stage.discord.new_person("ana", stage.discord.new_guild("a server"))
+        asked = ana.slash("veo", {"prompt": "a red kite over a grassy park"})
+        waits = {id_of(asked): 1}
+        until(lambda: broker.outstanding() == waits, what="it is in the queue")
+        stage.postgres.stop(IMMEDIATE)
+        stage.postgres.start()
+        broker.flush()
+        until(lambda: broker.outstanding() == waits, what="it is sent again")
