@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from subprocess import TimeoutExpired
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
@@ -114,9 +114,9 @@ class Stage:
             each for each in self.system.processes if each.status is None and each not in others
         ]
 
-    def start_worker(self) -> Worker:
+    def start_worker(self, **environment: Any) -> Worker:
         """One more, ready."""
-        return self.system.start_worker()
+        return self.system.start_worker(**environment)
 
     def start_beat(self) -> Process:
         """One more."""
