@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from tests.faults.relay import relay
-from tests.faults.stage import Stage
+from tests.faults.stage import Stage, has_ended
 from tests.workers.running import Process, Worker
 from workers.app import TASK_TIME_LIMIT
 
@@ -111,7 +111,7 @@ def _replace(stage: Stage, end: Callable[[Worker], None], **environment: object)
     for each in old:
         end(each)
     for each in old:
-        each.wait(within=TASK_TIME_LIMIT)
+        has_ended(each, within=TASK_TIME_LIMIT)
 
 
 def _end(process: Process) -> None:

@@ -158,13 +158,7 @@ class Stage:
         for each in running:
             each.terminate()
         for each in running:
-            try:
-                each.wait(within=2 * PATIENCE)
-            except TimeoutExpired:
-                # It says where it stands.
-                os.kill(each.pid, signal.SIGABRT)
-                each.wait()
-                raise AssertionError(f"It does not end:\n{each.log[-5000:]}") from None
+            has_ended(each, within=2 * PATIENCE)
 
     def orphans(self) -> list[psutil.Process]:
         """What lives on of processes that have ended: each began a session of its own."""
@@ -176,6 +170,16 @@ class Stage:
                 if os.getsid(pid) in ended and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
         return found
+
+
+def has_ended(process: Process, *, within: float) -> None:
+    """Wait until a process has ended that was told to; one that does not says where it stands."""
+    try:
+        process.wait(within=within)
+    except TimeoutExpired:
+        os.kill(process.pid, signal.SIGABRT)
+        process.wait()
+        raise AssertionError(f"It does not end:\n{process.log[-5000:]}") from None
 
 
 def film(prompt: str) -> bytes:
