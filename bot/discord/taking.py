@@ -73,6 +73,7 @@ async def take_on(desk: Desk, asked: Asked, new: NewRequest) -> None:
             raise Declined(sentences.OUTAGE) from None
         desk.count_here(new, str(error))
         asking = Asking(new, reply_to, sentences.QUEUED_BLINDLY, began)
+        log.warning("request_not_kept", request_id=str(new.id), reason=str(error))
         desk.held.unkept.append(asking)
     try:
         await tell(asked, asking.told)
