@@ -3,12 +3,23 @@
 A function takes the caller's connection; every time is the database's clock.
 """
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Uuid,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from db.records import NewRequest, ReplyTo, Sent
 from db.tables import sent_requests, video_requests
@@ -79,6 +90,23 @@ def take(conn: Connection, *, limit: int, lease: timedelta) -> list[Sent]:
         )
         for each in found
     ]
+
+
+def missed(conn: Connection, request_ids: Collection[UUID]) -> tuple[set[UUID], set[UUID]]:
+    """Which of these are rows, and which are neither rows nor kept here any more.
+
+    A server that crashes comes back without what is kept here.
+    """
+    asked = func.unnest(literal([*request_ids], ARRAY(Uuid))).column_valued("asked")
+    found = conn.execute(
+        select(
+            asked,
+            exists().where(video_requests.c.id == asked).label("is_row"),
+            exists().where(c.request_id == asked).label("is_kept"),
+        )
+    ).all()
+    rows = {each.asked for each in found if each.is_row}
+    return rows, {each.asked for each in found if not each.is_row and not each.is_kept}
 
 
 def sent_again(conn: Connection, request_id: UUID) -> None:

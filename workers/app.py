@@ -69,6 +69,7 @@ app.conf.update(
         # Whoever looks for them has a lock, and may die with it: by default nobody else could
         # look for 5 minutes. In seconds; that two look at once does no harm.
         "unacked_mutex_expire": 10,
+        "queue_order_strategy": "workers.order:EndingsFirst",
         "socket_connect_timeout": 5,
         "socket_timeout": 10,
         "socket_keepalive": True,

@@ -5,6 +5,7 @@ caller who dies in between, it is unknown whether the call was made; nobody make
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from math import inf
@@ -46,11 +47,18 @@ Outcome = Accepted | PutOff | End | Unknown
 
 
 def call(
-    context: Context, request: Request, claim: UUID, prefix: str, *, until: float = inf
+    context: Context,
+    request: Request,
+    claim: UUID,
+    prefix: str,
+    *,
+    until: float = inf,
+    forbidden: Callable[[], End | None] = lambda: None,
 ) -> Outcome:
     """Make the paid call, unless somebody has left the mark that he makes it.
 
     `request.attempts` counts this one. After `until`, by this process's clock, no call is made.
+    The one who may make it asks whether it is `forbidden`: then the request ends so.
     """
     about = {"request_id": str(request.id)}
     try:
@@ -60,6 +68,9 @@ def call(
     except StorageUnavailable as error:
         # A marker that was left all the same stays: it may be another's, who did make the call.
         return _put_off(request, str(error), ends.not_storable(context))
+    if (end := forbidden()) is not None:
+        # The mark stays, so that nobody calls who has not heard of it.
+        return end
     if time.monotonic() > until:
         return _not_taken(context, request, prefix, "its turn was over")
     try:

@@ -6,6 +6,7 @@ from functools import cache
 from db.engine import Database
 from db.settings import DatabaseSettings, read
 from workers import providers, storage
+from workers.ceiling import Ceiling
 from workers.providers import Provider
 from workers.settings import DiscordSettings, WorkerSettings
 from workers.storage import Storage
@@ -20,6 +21,7 @@ class Context:
     provider: Provider
     storage: Storage
     discord: DiscordSettings = field(default_factory=lambda: read(DiscordSettings))
+    ceiling: Ceiling = field(default_factory=Ceiling)
 
 
 @cache

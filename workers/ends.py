@@ -66,6 +66,18 @@ def not_storable(context: Context) -> End:
     )
 
 
+def too_many() -> End:
+    """Nobody could ask the limits, and the ceiling of an outage was reached (DG1)."""
+    return End(
+        Status.FAILED,
+        "too_many",
+        "Your limits could not be looked at, and as many of your videos as a day allows were made "
+        "meanwhile, so this one was not. Please try again later.",
+        is_billed=False,
+        is_counted=False,
+    )
+
+
 def not_stored() -> End:
     """The storage could not be read in all that time."""
     return End(

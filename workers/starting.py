@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from db import events, keeping, leases, requests
+from db import events, leases, requests
 from db.errors import (
     ClaimLost,
     DatabaseUnavailable,
@@ -28,7 +28,7 @@ from db.events import EventType
 from db.meanwhile import Meanwhile
 from db.records import Request
 from db.states import Status
-from workers import announcing, calling, ending, memory, progress, turns
+from workers import announcing, calling, cancelling, ending, memory, progress, turns
 from workers.calling import Accepted, PutOff, Unknown
 from workers.context import Context
 from workers.ends import End
@@ -165,7 +165,8 @@ def _not_claimed(context: Context, request_id: UUID) -> Step:
         request = requests.get(conn, request_id)
         if request is None:
             raise RequestNotFound(request_id)
-        left = keeping.cancel(conn, request, is_counted=context.settings.failed_requests_count)
+        is_counted = context.settings.failed_requests_count
+        left = cancelling.cancel(conn, context.storage, request, is_counted=is_counted)
     if left.status is Status.PENDING and left.claim is None:
         _remember(context, left, due_in=context.settings.rescue_after)
     turns.wait(context, left)

@@ -2,15 +2,20 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 from uuid import uuid4
 
+import structlog
+
 from db.meanwhile import Meanwhile
 from db.states import Status
-from workers import calling, ending
+from workers import calling, ending, ends
 from workers.calling import Accepted, PutOff, Unknown
 from workers.context import Context
 from workers.ends import End
+
+log = structlog.get_logger(__name__)
 
 AT_ONCE: Final = timedelta(0)
 
@@ -24,7 +29,8 @@ def start(context: Context, known: Meanwhile) -> tuple[Meanwhile, timedelta]:
     claimed = replace(
         known, claim=claim, claimed_at=datetime.now(UTC), gcs_prefix=prefix, attempts=0
     )
-    match calling.call(context, again.as_request(), claim, prefix):
+    forbidden = partial(_over_the_ceiling, context, known)
+    match calling.call(context, again.as_request(), claim, prefix, forbidden=forbidden):
         case Accepted(operation_name):
             started = replace(
                 claimed,
@@ -39,3 +45,12 @@ def start(context: Context, known: Meanwhile) -> tuple[Meanwhile, timedelta]:
             return claimed, AT_ONCE
         case End() as end:
             return ending.seen(known, end), AT_ONCE
+
+
+def _over_the_ceiling(context: Context, known: Meanwhile) -> End | None:
+    """Its end, where no limit has admitted it and as many were made as may be without (DG1)."""
+    new, most = known.new, context.settings.daily_limit
+    if known.has_row or context.ceiling.take(new.user_id, new.id, most=most):
+        return None
+    log.warning("ceiling_reached", request_id=str(new.id), user_id=new.user_id)
+    return ends.too_many()

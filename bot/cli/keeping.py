@@ -36,12 +36,19 @@ def delete(*, request_id: UUID) -> None:
     from db import keeping
     from db.settings import read, require
     from db.states import Status
+    from workers import cancelling, storage
     from workers.settings import WorkerSettings
 
     require(WorkerSettings)
-    is_counted = read(WorkerSettings).failed_requests_count
+    settings = read(WorkerSettings)
     with connected() as conn:
-        request = keeping.delete(conn, request_id, by=LOCAL, is_counted=is_counted)
+        request = cancelling.delete(
+            conn,
+            storage.load(settings),
+            request_id,
+            by=LOCAL,
+            is_counted=settings.failed_requests_count,
+        )
     if request.error_code == keeping.CANCELLED:
         click.echo(f"{request_id} is deleted. It was not started yet, and never will be.")
     elif request.status in (Status.PENDING, Status.GENERATING):

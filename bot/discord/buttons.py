@@ -26,6 +26,7 @@ from db import keeping
 from db.errors import RequestNotFound
 from db.records import Request
 from db.states import Status
+from workers import cancelling
 from workers.providers import kept_model
 
 log = structlog.get_logger(__name__)
@@ -127,7 +128,9 @@ class Buttons:
         def delete(conn: Connection) -> Request:
             if not may_manage(asked, there(conn, source_id)):
                 raise Declined(sentences.NOT_YOURS)
-            return keeping.delete(conn, source_id, by=user_of(asked), is_counted=is_counted)
+            return cancelling.delete(
+                conn, self._desk.storage, source_id, by=user_of(asked), is_counted=is_counted
+            )
 
         deleted = await self._desk.ask(delete)
         await tell(asked, sentences.deleted(_stage(deleted)))

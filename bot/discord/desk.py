@@ -5,19 +5,20 @@ Whatever blocks goes to threads (:mod:`bot.discord.lanes`), after the first answ
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, TypeVar
+from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection
 
+from bot import words
 from bot.blocking import blocked_word
 from bot.discord import sentences
-from bot.discord.ceiling import Ceiling
+from bot.discord.held import Asking, Held
 from bot.discord.lanes import Lane, NeverBegun, Unfinished
 from bot.settings import BotSettings
 from db import limits, sent
@@ -25,8 +26,9 @@ from db.engine import Database
 from db.errors import DatabaseError, DatabaseUnavailable, RequestNotFound
 from db.records import NewRequest
 from db.settings import DatabaseSettings
-from db.standing import Standing
+from db.standing import Limit, Standing
 from workers import chain, privacy, providers, storage
+from workers.ceiling import Ceiling
 from workers.chain import ReplyTo
 from workers.errors import BrokerUnavailable
 from workers.privacy import Forgotten
@@ -66,17 +68,6 @@ class Settings:
     database: DatabaseSettings
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """A request on its way, and what the one who asked is told before anybody takes it up."""
-
-    new: NewRequest
-    reply_to: ReplyTo
-    told: str
-    #: By the monotonic clock.
-    asked_at: float
-
-
 class Desk:
     """The process's own, put together in one place."""
 
@@ -84,9 +75,8 @@ class Desk:
         self.settings = settings
         self.provider = providers.load(settings.worker)
         self.storage = storage.load(settings.worker)
-        #: What could not be kept: for now this process alone knows of it.
-        self.unkept: deque[Asking] = deque()
-        self.ceiling = Ceiling(settings.worker.daily_limit)
+        self.held = Held()
+        self.ceiling = Ceiling()
         self._database = Database(settings.database, answer_timeout=ANSWER_TIMEOUT)
         self._patient = Database(settings.database, answer_timeout=REPORT_TIMEOUT)
         threads = min(READING, settings.database.database_max_connections)
@@ -144,6 +134,7 @@ class Desk:
     async def forget(self, user_id: str) -> Forgotten:
         """Forget all that the user has asked for. Raises Unavailable."""
         is_counted = self.settings.worker.failed_requests_count
+        self.held.drop(lambda one: one.new.user_id == user_id)
 
         def work() -> Forgotten:
             return privacy.forget(self._patient, self.storage, user_id, is_counted=is_counted)
@@ -174,35 +165,52 @@ class Desk:
     def count_here(self, new: NewRequest, reason: str) -> None:
         """Count what no limit may count for now (DG1). Raises Declined."""
         log.warning("Rate limiting degraded", user_id=new.user_id, reason=reason)
-        if not self.ceiling.take(new.user_id):
+        most = self.settings.worker.daily_limit
+        if not self.ceiling.take(new.user_id, new.id, most=most):
             raise Declined(sentences.CEILING_REACHED)
 
-    async def keep_or_count(self, one: Asking) -> None:
-        """Keep it in Postgres, to be seen to should the queue lose it; or here. Raises Declined."""
-        try:
-            await self.keep(one, look_in=LOOK_AGAIN)
-        except Unavailable as error:
-            log.warning("request_not_kept", request_id=str(one.new.id), reason=str(error))
-            if self.settings.worker.database_outage == "proceed":
-                # What can be read and not written, as at a failover, counts nothing either.
-                self.count_here(one.new, "nothing can be written")
-            self.unkept.append(one)
+    async def take_up(self, new: NewRequest, reply_to: ReplyTo, *, asked_at: float) -> Asking:
+        """Keep it in Postgres, to be seen to should the queue lose it, unless a limit is reached.
+
+        In one transaction, so that nothing but this process's death before its end loses it. The
+        limits are only read, to refuse early: what counts is the admission. `asked_at` is by the
+        monotonic clock. Raises Declined, and Unavailable where it cannot be kept.
+        """
+        cost_usd, worker = self.price(new), self.settings.worker
+
+        def question(conn: Connection) -> str | Limit:
+            standing = limits.get_standing(
+                conn,
+                new.user_id,
+                new.guild_id,
+                daily_limit=worker.daily_limit,
+                monthly_quota=worker.monthly_quota,
+            )
+            if refused_by := standing.refusing(cost_usd):
+                return refused_by
+            told = sentences.queued(standing, cost_usd)
+            _keep(conn, Asking(new, reply_to, told, asked_at), look_in=LOOK_AGAIN)
+            return told
+
+        found = await self.ask(question)
+        if not isinstance(found, str):
+            raise Declined(words.refusal(found, cost_usd))
+        kept = Asking(new, reply_to, found, asked_at)
+        self.held.note_kept(kept)
+        return kept
 
     async def keep(self, one: Asking, *, look_in: timedelta) -> None:
         """Keep it in Postgres as long as it is no row. Raises Unavailable."""
-        ago = timedelta(seconds=time.monotonic() - one.asked_at)
-        await self.ask(
-            lambda conn: sent.keep(conn, one.new, one.reply_to, one.told, look_in=look_in, ago=ago)
-        )
+        await self.ask(lambda conn: _keep(conn, one, look_in=look_in))
+        self.held.note_kept(one)
 
-    async def forget_asking(self, one: Asking) -> None:
+    async def forget_asking(self, request_id: UUID) -> None:
         """Have nobody look after it any more, where Postgres answers. Never raises."""
-        if one in self.unkept:
-            self.unkept.remove(one)
+        self.held.drop(lambda one: one.new.id == request_id)
         try:
-            await self.ask(lambda conn: sent.forget(conn, one.new.id))
+            await self.ask(lambda conn: sent.forget(conn, request_id))
         except Unavailable as error:
-            log.warning("request_not_forgotten", request_id=str(one.new.id), reason=str(error))
+            log.warning("request_not_forgotten", request_id=str(request_id), reason=str(error))
 
     async def publish(self, new: NewRequest, reply_to: ReplyTo, *, asked_at: datetime) -> None:
         """Send the request on its way. Raises Unavailable where the queue does not confirm it."""
@@ -223,3 +231,8 @@ class Desk:
             lane.close()
         self._database.close()
         self._patient.close()
+
+
+def _keep(conn: Connection, one: Asking, *, look_in: timedelta) -> None:
+    ago = timedelta(seconds=time.monotonic() - one.asked_at)
+    sent.keep(conn, one.new, one.reply_to, one.told, look_in=look_in, ago=ago)

@@ -7,10 +7,10 @@ from uuid import UUID, uuid5
 
 import structlog
 
-from bot import words
 from bot.discord import sentences
 from bot.discord.answering import FAILURES, tell
-from bot.discord.desk import Asking, Declined, Desk, Unavailable
+from bot.discord.desk import Declined, Desk, Unavailable
+from bot.discord.held import Asking
 from bot.discord.library import Asked, nextcord
 from db.records import NewRequest
 from db.validation import InvalidRequest, validate
@@ -60,32 +60,23 @@ def check(desk: Desk, asked: Asked, new: NewRequest) -> None:
 async def take_on(desk: Desk, asked: Asked, new: NewRequest) -> None:
     """Send a request that was checked on its way, its answer promised. Raises Declined.
 
-    The limits are only read here, to refuse early: what counts is the admission. Once it is sent,
-    the answer belongs to the worker, so everything is told before.
+    Once it is sent, the answer belongs to the worker, so everything is told before.
     """
     # All that follows takes its time, and its user may be forgotten meanwhile.
     asked_at, began = datetime.now(UTC), time.monotonic()
-    cost_usd = desk.price(new)
+    reply_to = ReplyTo(str(asked.application_id), asked.token)
     try:
-        standing = await desk.standing(new.user_id, new.guild_id)
+        asking = await desk.take_up(new, reply_to, asked_at=began)
     except Unavailable as error:
         if desk.settings.worker.database_outage == "refuse":
             log.warning("request_declined", user_id=new.user_id, reason=str(error))
             raise Declined(sentences.OUTAGE) from None
         desk.count_here(new, str(error))
-        sentence = sentences.QUEUED_BLINDLY
-    else:
-        if refused_by := standing.refusing(cost_usd):
-            raise Declined(words.refusal(refused_by, cost_usd))
-        sentence = sentences.queued(standing, cost_usd)
-    reply_to = ReplyTo(str(asked.application_id), asked.token)
-    asking = Asking(new, reply_to, sentence, began)
-    if sentence == sentences.QUEUED_BLINDLY:
-        desk.unkept.append(asking)
-    else:
-        await desk.keep_or_count(asking)
+        asking = Asking(new, reply_to, sentences.QUEUED_BLINDLY, began)
+        log.warning("request_not_kept", request_id=str(new.id), reason=str(error))
+        desk.held.unkept.append(asking)
     try:
-        await tell(asked, sentence)
+        await tell(asked, asking.told)
     except FAILURES as error:
         # Whoever asked reads less, and gets the video all the same.
         log.warning("answer_lost", interaction=asked.id, error=type(error).__name__)
@@ -93,6 +84,6 @@ async def take_on(desk: Desk, asked: Asked, new: NewRequest) -> None:
         await desk.publish(new, reply_to, asked_at=asked_at)
     except Unavailable as error:
         log.warning("request_not_published", request_id=str(new.id), reason=str(error))
-        await desk.forget_asking(asking)
+        await desk.forget_asking(new.id)
         raise Declined(sentences.NOT_TAKEN_ON) from None
     log.info("request_published", request_id=str(new.id), user_id=new.user_id)

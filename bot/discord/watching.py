@@ -15,6 +15,7 @@ import structlog
 
 from bot.discord import sentences
 from bot.discord.desk import LOOK_AGAIN, Desk, Unavailable
+from bot.discord.held import Asking
 from db import sent
 from db.records import Sent
 from workers import discord, progress, queues
@@ -44,6 +45,7 @@ async def look_after(desk: Desk) -> None:
         await asyncio.sleep(LOOK_EVERY)
         try:
             await _look(desk, may_send=time.monotonic() >= quiet_until)
+            await _miss(desk)
             await _keep(desk, look_in=rest)
         except Unavailable as error:
             quiet_until = time.monotonic() + rest.total_seconds()
@@ -53,17 +55,24 @@ async def look_after(desk: Desk) -> None:
             log.exception("requests_not_looked_after")
 
 
+async def _miss(desk: Desk) -> None:
+    """See whether what was kept has gone with a crash of the server. Raises Unavailable."""
+    if kept := desk.held.kept:
+        desk.held.found(*await desk.ask(lambda conn: sent.missed(conn, kept)))
+
+
 async def _keep(desk: Desk, *, look_in: timedelta) -> None:
     """Keep what could not be kept when it was sent. Raises Unavailable as long as it cannot."""
-    for one in [*desk.unkept]:
-        desk.unkept.popleft()
-        if time.monotonic() - one.asked_at >= sent.LIFE.total_seconds():
+    unkept = desk.held.unkept
+    for one in [*unkept]:
+        unkept.popleft()
+        if one.is_over:
             continue
         try:
             await desk.keep(one, look_in=look_in)
         except Unavailable:
             # Behind the others: should it be this one, they are kept all the same.
-            desk.unkept.append(one)
+            unkept.append(one)
             raise
 
 
@@ -72,6 +81,10 @@ async def _look(desk: Desk, *, may_send: bool) -> None:
     late = await desk.ask(lambda conn: sent.take(conn, limit=AT_ONCE, lease=LOOK_AGAIN))
     if not late:
         return
+    now = time.monotonic()
+    for each in late:
+        asked_at = now - each.age.total_seconds()
+        desk.held.note_kept(Asking(each.new, each.reply_to, each.told, asked_at))
     past = await _past(desk) if may_send else queues.NOTHING
     bound = desk.settings.worker.rescue_after
     room = asyncio.Semaphore(SIDE_BY_SIDE)
@@ -99,7 +112,7 @@ async def _see_to(desk: Desk, one: Sent, *, is_lost: bool) -> None:
         return
     try:
         if not await _is_still_ours(desk, one):
-            await desk.ask(lambda conn: sent.forget(conn, one.new.id))
+            await desk.forget_asking(one.new.id)
             return
         if is_to_be_told:
             await _tell(desk, one)

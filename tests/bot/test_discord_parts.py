@@ -11,7 +11,6 @@ import pytest
 
 from bot import embeds
 from bot.discord import sentences
-from bot.discord.ceiling import WINDOW, Ceiling
 from bot.discord.desk import Declined
 from bot.discord.lanes import Lane, NeverBegun, Unfinished
 from bot.discord.library import Asked, nextcord
@@ -23,15 +22,6 @@ from db.validation import InvalidRequest
 from workers.providers import Offer
 from workers.providers.sandbox import SandboxProvider
 from workers.settings import SandboxOutcome
-
-
-def test_the_ceiling_is_each_persons_own_and_ends_with_the_window() -> None:
-    now = 0.0
-    ceiling = Ceiling(2, now=lambda: now)
-    assert [ceiling.take("ana") for _ in range(3)] == [True, True, False]
-    assert ceiling.take("bob")
-    now = WINDOW
-    assert [ceiling.take("ana") for _ in range(3)] == [True, True, False]
 
 
 def test_who_waits_for_a_lane_in_vain_knows_whether_it_was_begun() -> None:

@@ -1,15 +1,15 @@
 """A request's way into the queue, without Discord."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bot.discord import taking
-from db.standing import MonthlyQuota, RateLimit, Standing
+from bot.discord.held import Asking
+from db.records import NewRequest, ReplyTo
 from tests.db.rows import new_request
 
 
@@ -20,16 +20,9 @@ class Slow:
         self.first_at: datetime | None = None
         self.asked_at: datetime | None = None
 
-    def price(self, _new: object) -> Decimal:
-        return Decimal(0)
-
-    async def standing(self, *_whose: str) -> Standing:
+    async def take_up(self, new: NewRequest, reply_to: ReplyTo, *, asked_at: float) -> Asking:
         self.first_at = datetime.now(UTC)
-        later = self.first_at + timedelta(hours=1)
-        return Standing(RateLimit(0, 5, None, None), MonthlyQuota(0, 5, later), [])
-
-    async def keep_or_count(self, _asking: object) -> None:
-        pass
+        return Asking(new, reply_to, "It goes into the queue.", asked_at)
 
     async def publish(self, *_what: object, asked_at: datetime) -> None:
         self.asked_at = asked_at

@@ -55,6 +55,17 @@ def test_each_is_looked_at_when_it_is_due_and_by_one(database: Database) -> None
         assert number(conn) == 2
 
 
+def test_what_a_crash_has_taken_is_missed(database: Database) -> None:
+    kept, admitted, lost = new_request(), new_request(), new_request()
+    with database.autocommit() as conn:
+        for each in (kept, admitted, lost):
+            keep(conn, each)
+        admit_one(conn, admitted)
+        sent.forget(conn, lost.id)
+        asked = [kept.id, admitted.id, lost.id]
+        assert sent.missed(conn, asked) == ({admitted.id}, {lost.id})
+
+
 def test_it_is_known_how_long_ago_it_was_sent_the_last_time(database: Database) -> None:
     new = new_request()
     with database.autocommit() as conn:

@@ -25,6 +25,7 @@ NAMES = "\n".join(f"  {name}" for name in ACCIDENTS)
 @click.argument("names", nargs=-1, type=click.Choice(list(ACCIDENTS)), metavar="[NAME]...")
 @click.option("--times", default=1, show_default=True, help="Runs, one after the other.")
 @click.option("--soak", is_flag=True, help="The whole soak and nothing else.")
+@click.option("--seed", default=1, show_default=True, help="Of the whole soak.")
 @click.option("--kills", is_flag=True, help="Everything that is no accident and no soak.")
 @click.option(
     "--table",
@@ -32,7 +33,15 @@ NAMES = "\n".join(f"  {name}" for name in ACCIDENTS)
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="A file for the tables, and beside it, with .json at its end, for all their lines.",
 )
-def main(*, names: tuple[str, ...], times: int, soak: bool, kills: bool, path: Path | None) -> None:
+def main(
+    *,
+    names: tuple[str, ...],
+    times: int,
+    soak: bool,
+    seed: int,
+    kills: bool,
+    path: Path | None,
+) -> None:
     """Have everything fail that can, and print what came of it: lost and doubled have to be 0.
 
     Exit status 1 says that they were not, or that a test has failed otherwise.
@@ -41,7 +50,7 @@ def main(*, names: tuple[str, ...], times: int, soak: bool, kills: bool, path: P
     has_failed = False
     for number in range(1, times + 1):
         begin = time.monotonic()
-        status, lines = _run(_chosen(names, soak=soak, kills=kills))
+        status, lines = _run([*_chosen(names, soak=soak, kills=kills), run.SEED, str(seed)])
         runs.append(lines)
         has_failed = has_failed or status != 0
         took = (time.monotonic() - begin) / 60

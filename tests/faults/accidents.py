@@ -61,5 +61,8 @@ ACCIDENTS: Final[dict[str, Accident]] = {
     "Postgres killed, 5 s away": Accident(stores.postgres_dies, AFTER_AN_OUTAGE),
     "Postgres away for 25 s": Accident(stores.postgres_is_away, AFTER_AN_OUTAGE, is_long=True),
     "Postgres out of connections": Accident(stores.postgres_is_full, AFTER_AN_OUTAGE, is_long=True),
+    "Postgres lost by the workers": Accident(
+        own.workers_lose_postgres, AFTER_AN_OUTAGE, is_long=True
+    ),
     **{name: Accident(happen) for name, happen in OTHERS.items()},
 }

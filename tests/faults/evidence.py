@@ -7,6 +7,7 @@ Discord, and the rows with their events.
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
 from typing import Final
 from uuid import UUID
 
@@ -18,10 +19,12 @@ from db.states import Status
 from db.tables import sent_requests
 from tests.e2e.discord import Message
 from tests.e2e.discord.rest.ledger import LOST
+from tests.faults import dossier
 from tests.faults.asking import Asked
 from tests.faults.books import complaints_of_the_books
 from tests.faults.ledger import Line
 from tests.faults.stage import Stage, film
+from workers.discord import PATIENCE
 from workers.sending import nonce
 
 STORIES: Final = {
@@ -44,8 +47,6 @@ BESIDE: Final = (
 """Events that belong to no story, and may come at any time."""
 QUEUED: Final = "Your video goes into the queue"
 """How an answer begins that promises another."""
-HANDED_OVER: Final = 6.0
-"""Seconds that the bot may take for it, as long as all else is well."""
 _NAMED: Final = re.compile(r"video:\w+:([0-9a-f-]{36})")
 
 
@@ -70,12 +71,15 @@ class Evidence:
         with stage.system.database.autocommit() as conn:
             #: What the bot will send again, if need be.
             self.kept = set(conn.execute(select(sent_requests.c.request_id)).scalars())
-        self.killed_at = stage.bot_killed_at
-        #: Answers' tokens for which a call to Discord had no end, or a bad one.
+        self._bots = stage.bots
+        #: Answers' tokens for which a call to Discord had no end, a bad one, or one that came when
+        #: nobody waited for it any more.
         self.unsure = {
             entry.path.split("/")[3]
             for entry in stage.discord.ledger.entries("PATCH /webhooks/*")
-            if entry.status in (None, LOST) or entry.status >= 500
+            if entry.status in (None, LOST)
+            or entry.status >= 500
+            or (entry.seconds or 0) > PATIENCE
         }
 
     def is_settled(self, one: Asked) -> bool:
@@ -95,11 +99,21 @@ class Evidence:
         return one.answer.failed or is_answered or nonce(one.id) in self.written
 
     def is_cut_off(self, one: Asked) -> bool:
-        """Whether the bot was killed with it in its hands."""
+        """Whether the bot that promised it was killed before it had handed it over."""
         is_lost = one.id not in {*self.rows, *self.on_the_way, *self.kept}
-        begun = one.answer.sent
-        died = any(begun < moment < begun + HANDED_OVER for moment in self.killed_at)
-        return is_lost and died and not self.is_told(one)
+        if not is_lost or one.answer.answered is None or self.is_told(one):
+            return False
+        its = [each for each in self._bots if each.begun < one.answer.answered][-1]
+        return its.killed_at is not None and str(one.id) not in self._handed_over
+
+    @cached_property
+    def _handed_over(self) -> set[str]:
+        """What the queue has confirmed to a bot."""
+        return {
+            line["request_id"]
+            for each in self._bots
+            for line in each.process.said("request_published")
+        }
 
     def complaints(self, one: Asked) -> Iterator[str]:
         """What is wrong with it."""
@@ -152,9 +166,23 @@ class Evidence:
 def line(fault: str, stage: Stage, asked: Sequence[Asked], seconds: float) -> Line:
     """The line of what was asked for, once all of it should have ended."""
     found = Evidence(stage, asked)
-    wrong = {one.prompt: [*found.complaints(one)] for one in asked}
-    doubled = [found.too_many(one) for one in asked]
-    orphans = [f"{each} is left over" for each in stage.orphans()]
+    doubled = {one: found.too_many(one) for one in asked}
+    wrong = {one: each for one in asked if (each := [*found.complaints(one)])}
+    often = {
+        one: [f"was paid for or answered {number} times too often"]
+        for one, (number, _) in doubled.items()
+        if number
+    }
+    of_all = [
+        *(f"{one.prompt} {each}" for of in (wrong, often) for one in of for each in of[one]),
+        *complaints_of_the_books(stage, asked),
+        *(f"{each} is left over" for each in stage.orphans()),
+    ]
+    if of_all:
+        kept = dossier.keep(
+            stage, {one: [*wrong.get(one, ()), *often.get(one, ())] for one in wrong | often}
+        )
+        of_all.append(f"All that is known of it is in {kept}")
     return Line(
         fault,
         asked=len(asked),
@@ -162,21 +190,12 @@ def line(fault: str, stage: Stage, asked: Sequence[Asked], seconds: float) -> Li
         ended=sum(row.status.has_ended for row in found.rows.values()),
         paid_calls=sum(found.calls[one.id] for one in asked),
         answers=sum(len(found.answers[one.id]) for one in asked),
-        unknown=sum(unknown for _, unknown in doubled),
+        unknown=sum(unknown for _, unknown in doubled.values()),
         cut_off=sum(found.is_cut_off(one) for one in asked),
-        lost=sum(bool(each) for each in wrong.values()),
-        doubled=sum(number for number, _ in doubled),
+        lost=len(wrong),
+        doubled=sum(number for number, _ in doubled.values()),
         seconds=seconds,
-        complaints=(
-            *(f"{prompt} {each}" for prompt, all_of in wrong.items() for each in all_of),
-            *(
-                f"{one.prompt} was paid for or answered {number} times too often"
-                for one, (number, _) in zip(asked, doubled, strict=True)
-                if number
-            ),
-            *complaints_of_the_books(stage, asked),
-            *orphans,
-        ),
+        complaints=tuple(of_all),
     )
 
 

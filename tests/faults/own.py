@@ -7,11 +7,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from tests.faults.stage import Stage
+from tests.faults.relay import relay
+from tests.faults.stage import Stage, has_ended
 from tests.workers.running import Process, Worker
 from workers.app import TASK_TIME_LIMIT
 
 FROZEN: Final = 5.0
+LOST: Final = 12.0
 """Seconds."""
 
 
@@ -93,14 +95,23 @@ def power_fails(stage: Stage) -> None:
     stage.start_beat()
 
 
-def _replace(stage: Stage, end: Callable[[Worker], None]) -> None:
+def workers_lose_postgres(stage: Stage) -> None:
+    """Their way to it is closed, and the bot's is not. They are deployed by that way, and back."""
+    with relay(stage.postgres.url) as way:
+        _replace(stage, Worker.terminate, DATABASE_URL=way.url)
+        with way.closed():
+            time.sleep(LOST)
+        _replace(stage, Worker.terminate)
+
+
+def _replace(stage: Stage, end: Callable[[Worker], None], **environment: object) -> None:
     old = stage.workers
     for _ in old:
-        stage.start_worker()
+        stage.start_worker(**environment)
     for each in old:
         end(each)
     for each in old:
-        each.wait(within=TASK_TIME_LIMIT)
+        has_ended(each, within=TASK_TIME_LIMIT)
 
 
 def _end(process: Process) -> None:

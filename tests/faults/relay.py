@@ -1,4 +1,5 @@
-"""A way to Redis on which a command can be held up, so that whoever sent it can be killed there."""
+"""A way to a server on which a command can be held up, so that whoever sent it can be killed there,
+and which can be closed to all who go by it."""
 
 import asyncio
 import threading
@@ -53,11 +54,13 @@ class Relay:
         self._there = (there.hostname or "", there.port or 0)
         self._url = url
         self._holds: list[Hold] = []
+        self._ends: set[asyncio.StreamWriter] = set()
+        self._is_closed = False
         self.port = 0
 
     @property
     def url(self) -> str:
-        """The address of Redis by this way."""
+        """The address of the server by this way."""
         host, port = self._there
         return self._url.replace(f"{host}:{port}", f"127.0.0.1:{self.port}")
 
@@ -71,19 +74,40 @@ class Relay:
         finally:
             self._loop.call_soon_threadsafe(hold.over.set)
 
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """For the block nobody gets through, and who is connected is thrown out."""
+        self._is_closed = True
+        self._loop.call_soon_threadsafe(self._throw_out)
+        try:
+            yield
+        finally:
+            self._is_closed = False
+
+    def _throw_out(self) -> None:
+        for each in self._ends:
+            each.close()
+
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Join a client to Redis."""
+        """Join a client to the server."""
         line = _Line(writer.get_extra_info("peername")[1])
         try:
-            redis, to_redis = await asyncio.open_connection(*self._there)
+            answers, to_server = await asyncio.open_connection(*self._there)
         except OSError:
             writer.close()
             return
+        if self._is_closed:
+            writer.close()
+            to_server.close()
+            return
+        ends = {writer, to_server}
+        self._ends |= ends
         # It is cancelled at the end, where asyncio would call that an error.
         with suppress(asyncio.CancelledError):
             await asyncio.gather(
-                self._pass_on(line, reader, to_redis), self._answer(line, redis, writer)
+                self._pass_on(line, reader, to_server), self._answer(line, answers, writer)
             )
+        self._ends -= ends
 
     async def _pass_on(
         self, line: _Line, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -127,7 +151,7 @@ class Relay:
 
 @contextmanager
 def relay(url: str) -> Iterator[Relay]:
-    """Such a way to the Redis at `url`, for the block."""
+    """Such a way to the server at `url`, for the block."""
     loop = asyncio.new_event_loop()
     found = Relay(url, loop)
     thread = threading.Thread(target=loop.run_forever, name="relay")

@@ -12,6 +12,7 @@ from typing import Final
 from redis import RedisError
 
 from db.errors import DatabaseUnavailable
+from tests.faults import dossier
 from tests.faults.accidents import ACCIDENTS
 from tests.faults.asking import Asked, Crowd
 from tests.faults.evidence import Evidence, line
@@ -43,11 +44,16 @@ def befall(
     All ends within the longest bound of these accidents, with `more_time` for those before.
     """
     crowd = Crowd(stage, people=people, seed=seed, late=late)
-    with crowd.asking(requests, a_second=a_second) as is_over:
-        for accident in accidents:
-            ACCIDENTS[accident].happen(stage)
-            if is_over.wait(pause):
-                break
+    try:
+        with crowd.asking(requests, a_second=a_second) as is_over:
+            for accident in accidents:
+                with stage.befalling(accident):
+                    ACCIDENTS[accident].happen(stage)
+                if is_over.wait(pause):
+                    break
+    except BaseException as error:
+        error.add_note(f"All that is known of it is in {dossier.keep(stage, {})}")
+        raise
     waiting = Waiting(stage, crowd.asked)
     end = time.monotonic()
     with suppress(AssertionError):

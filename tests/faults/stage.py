@@ -10,10 +10,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from subprocess import TimeoutExpired
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
@@ -37,6 +38,24 @@ FULL_LENGTH: Final = "at full length"
 """What the prompt of a large one ends with."""
 
 
+@dataclass(frozen=True)
+class Befallen:
+    """An accident that has happened, by the monotonic clock."""
+
+    name: str
+    begun: float
+    over: float
+
+
+@dataclass
+class Bot:
+    """One bot after another; it has no end here unless it is killed. By the monotonic clock."""
+
+    process: Process
+    begun: float
+    killed_at: float | None = None
+
+
 class Stage:
     """What a test holds in its hands."""
 
@@ -56,14 +75,20 @@ class Stage:
         self.google = there
         self.discord = discord
         self.numbers = count(1)
-        #: By the monotonic clock.
-        self.bot_killed_at: list[float] = []
+        #: The oldest first.
+        self.accidents: list[Befallen] = []
+        self.bots: list[Bot] = []
         # They take their time, side by side.
         self.start_beat()
-        self.bot = self._launch_bot()
+        self._launch_bot()
         for _ in range(workers):
             self.start_worker()
         self._wait_for_bot()
+
+    @property
+    def bot(self) -> Process:
+        """The latest."""
+        return self.bots[-1].process
 
     @property
     def daily_limit(self) -> int:
@@ -89,9 +114,9 @@ class Stage:
             each for each in self.system.processes if each.status is None and each not in others
         ]
 
-    def start_worker(self) -> Worker:
+    def start_worker(self, **environment: Any) -> Worker:
         """One more, ready."""
-        return self.system.start_worker()
+        return self.system.start_worker(**environment)
 
     def start_beat(self) -> Process:
         """One more."""
@@ -100,19 +125,28 @@ class Stage:
     def start_bot(self) -> None:
         """The one bot, serving; a former one has ended."""
         self.discord.gateway.wait_until_gone()
-        self.bot = self._launch_bot()
+        self._launch_bot()
         self._wait_for_bot()
 
     def kill_bot(self) -> None:
         """It dies, and nobody listens until another is started."""
-        self.bot_killed_at.append(time.monotonic())
+        self.bots[-1].killed_at = time.monotonic()
         self.bot.kill()
 
-    def _launch_bot(self) -> Process:
+    @contextmanager
+    def befalling(self, name: str) -> Iterator[None]:
+        """Note that this happens in the block."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.accidents.append(Befallen(name, begun, time.monotonic()))
+
+    def _launch_bot(self) -> None:
         log = self.system.folder / f"bot-{len(self.system.processes) + 1}.log"
         bot = Process(["bot"], self.system.environment, log)
         self.system.processes.append(bot)
-        return bot
+        self.bots.append(Bot(bot, time.monotonic()))
 
     def _wait_for_bot(self) -> None:
         self.discord.gateway.wait_until_connected(within=2 * PATIENCE)
@@ -124,13 +158,7 @@ class Stage:
         for each in running:
             each.terminate()
         for each in running:
-            try:
-                each.wait(within=2 * PATIENCE)
-            except TimeoutExpired:
-                # It says where it stands.
-                os.kill(each.pid, signal.SIGABRT)
-                each.wait()
-                raise AssertionError(f"It does not end:\n{each.log[-5000:]}") from None
+            has_ended(each, within=2 * PATIENCE)
 
     def orphans(self) -> list[psutil.Process]:
         """What lives on of processes that have ended: each began a session of its own."""
@@ -142,6 +170,16 @@ class Stage:
                 if os.getsid(pid) in ended and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
         return found
+
+
+def has_ended(process: Process, *, within: float) -> None:
+    """Wait until a process has ended that was told to; one that does not says where it stands."""
+    try:
+        process.wait(within=within)
+    except TimeoutExpired:
+        os.kill(process.pid, signal.SIGABRT)
+        process.wait()
+        raise AssertionError(f"It does not end:\n{process.log[-5000:]}") from None
 
 
 def film(prompt: str) -> bytes:

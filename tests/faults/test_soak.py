@@ -6,11 +6,11 @@ import pytest
 
 from tests.faults.accidents import ACCIDENTS
 from tests.faults.conftest import Record
+from tests.faults.run import SEED
 from tests.faults.soak import any_accidents, befall
 from tests.faults.stage import Stage, new_stage
 
 SHORT = ["pool child SIGKILL", "Redis restarted, empty", "Postgres restarted"]
-SEED = 1
 REQUESTS, PEOPLE = 2500, 200
 """Of which some are refused, and at least two thousand made."""
 
@@ -51,17 +51,18 @@ def test_all_ends_after_all_accidents(stage: Stage) -> None:
 
 
 @pytest.mark.long
-def test_a_whole_soak(record: Record) -> None:
+def test_a_whole_soak(record: Record, request: pytest.FixtureRequest) -> None:
+    seed = request.config.getoption(SEED, default=1)
     given = {"GENERATION_TIMEOUT_SECONDS": 60, "RESCUE_AFTER_SECONDS": 10, "DAILY_LIMIT": 20}
     with new_stage(**given) as found:
         line = befall(
             found,
-            f"soak, seed {SEED}",
-            any_accidents(200, seed=SEED),
+            f"soak, seed {seed}",
+            any_accidents(200, seed=seed),
             requests=REQUESTS,
             people=PEOPLE,
             a_second=6,
-            seed=SEED,
+            seed=seed,
             late=0.02,
             pause=2,
             more_time=120,

@@ -103,6 +103,23 @@ def test_what_is_not_taken_is_tried_again_for_a_while() -> None:
     assert (known.status, known.error_code, known.billed) == (Status.FAILED, "busy", False)
 
 
+def test_nobody_has_more_made_than_a_day_allows_and_what_was_admitted_is_made() -> None:
+    context = alone(SandboxOutcome.COMPLETED)
+    most = context.settings.daily_limit
+    for _ in range(most):
+        started, _ = starting_alone.start(context, asked())
+        assert started.status is Status.GENERATING
+    over = asked()
+    ended, _ = starting_alone.start(context, over)
+    assert (ended.status, ended.error_code) == (Status.FAILED, "too_many")
+    assert (ended.billed, ended.counted) == (False, False)
+    # Nor is it made by somebody else, who could not know of its end.
+    again, _ = starting_alone.start(alone(SandboxOutcome.COMPLETED), over)
+    assert (again.operation_name, calls()) == (None, most)
+    admitted, _ = starting_alone.start(context, replace(asked(), has_row=True))
+    assert (admitted.status, calls()) == (Status.GENERATING, most + 1)
+
+
 def test_where_nothing_can_be_stored_no_call_is_made_and_the_user_is_told() -> None:
     context, known = alone(SandboxOutcome.COMPLETED), asked()
     Path("full").touch()

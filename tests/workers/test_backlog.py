@@ -158,3 +158,22 @@ def test_whatever_redis_forgets_every_accepted_request_ends(make_system: MakeSys
     accepted = [row.id for row in system.rows(ids)]
     assert {row.status for row in system.wait_until_ended(accepted)} == {Status.FAILED}
     assert system.calls() == Counter(accepted)
+
+
+def test_what_is_made_ends_before_anything_else_is_asked_about(make_system: MakeSystem) -> None:
+    """Turn about with the polls that send them, endings that are late would be late for ever."""
+    system = make_system()
+    with system.broker.in_use():
+        for _ in range(20):
+            chain.poll_together([uuid4()], expires_at=datetime.now(UTC) + timedelta(minutes=1))
+            chain.resume(uuid4(), at="finalize")
+    worker = system.start_worker(concurrency=1)
+
+    def begun() -> list[str]:
+        """The names of the tasks that the worker has received, in that order."""
+        lines = [str(line["event"]) for line in worker.lines]
+        found = [line for line in lines if line.endswith(" received")]
+        return [line.split("[")[0] for line in found if "finalize" in line or "poll" in line]
+
+    until(lambda: len(begun()) == 40, what="all are received")
+    assert begun() == ["Task finalize"] * 20 + ["Task poll_operations"] * 20
