@@ -83,9 +83,9 @@ def test_who_refuses_dies(make_system: MakeSystem, victim: Victim) -> None:
 
 def line_of_refusal(scene: Scene, name: str, asked: Asked) -> Line:
     """As in the ledger, of what has no row."""
-    said = {each.content for each in asked.answer.history}
-    said |= {each.content for each in asked.person.pings}
-    answers = sum(ALL_USED in each for each in said)
+    # An edit that is made again tells the same, but for how long it takes; a message is another one.
+    answers = int(ALL_USED in asked.answer.content)
+    answers += sum(ALL_USED in each.content for each in asked.person.pings)
     is_accepted = scene.studio.system.find(asked.id) is not None
     return Line(
         f"{scene.victim}: {name}",
@@ -94,8 +94,7 @@ def line_of_refusal(scene: Scene, name: str, asked: Asked) -> Line:
         paid_calls=scene.studio.system.calls()[asked.id],
         answers=answers,
         lost=int(not answers),
-        # An edit that is made again changes nothing; a message would be another one.
-        doubled=len(said) - 1 + max(0, len(asked.person.pings) - 1),
+        doubled=max(0, answers - 1),
     )
 
 
