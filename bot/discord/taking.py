@@ -84,11 +84,14 @@ async def take_on(desk: Desk, asked: Asked, new: NewRequest) -> None:
         desk.unkept.append(asking)
     else:
         await desk.keep_or_count(asking)
+    desk.being_told.add(new.id)
     try:
         await tell(asked, sentence)
     except FAILURES as error:
         # Whoever asked reads less, and gets the video all the same.
         log.warning("answer_lost", interaction=asked.id, error=type(error).__name__)
+    finally:
+        desk.being_told.discard(new.id)
     try:
         await desk.publish(new, reply_to, asked_at=asked_at)
     except Unavailable as error:
