@@ -18,7 +18,8 @@ from tests.e2e.bot.studio import Studio, id_of
 from tests.e2e.delivery import EDITS
 from tests.e2e.discord import Interaction, Person, When, fake_discord
 from tests.e2e.discord.rest.faults import Ending
-from tests.faults.ledger import Line, table
+from tests.faults.conftest import Record
+from tests.faults.ledger import Line
 from tests.faults.points import Death
 from tests.faults.relay import Relay, relay
 from tests.faults.scene import Reached
@@ -126,7 +127,7 @@ def ask_and_die(
     "names",
     [["message, not sent"], pytest.param([*CASES], marks=pytest.mark.long)],
 )
-def test_the_bot_dies(make_system: MakeSystem, names: list[str]) -> None:
+def test_the_bot_dies(make_system: MakeSystem, record: Record, names: list[str]) -> None:
     with begun(make_system) as (studio, way):
         system = studio.system
         guild = studio.discord.new_guild()
@@ -151,7 +152,7 @@ def test_the_bot_dies(make_system: MakeSystem, names: list[str]) -> None:
                 each.wait_for(lambda it: it.attachments, "the video", within=WAIT)
         system.wait_until_quiet()
         lines = [line_of(studio, name, people[name], [asked[name], again[name]]) for name in names]
-        print(table(lines))
+        record(*lines)
         for name, line in zip(names, lines, strict=True):
             accepted = 2 if CASES[name].is_kept else 1
             assert line == Line(line.fault, accepted, accepted, accepted, accepted, 0, 0)
