@@ -83,6 +83,8 @@ class Desk:
         self._reading = Lane("reading", threads=threads, patience=PATIENCE)
         self._reporting = Lane("reporting", threads=1, patience=2 * REPORT_TIMEOUT.total_seconds())
         self._publishing = Lane("publishing", threads=PUBLISHING, patience=PATIENCE)
+        #: Whose first sentence is on its way: it must not come after the answer of a worker.
+        self.being_told = set[UUID]()
 
     async def ask(self, question: Callable[[Connection], T]) -> T:
         """What the question makes of a connection, in a transaction of its own.

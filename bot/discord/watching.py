@@ -78,7 +78,8 @@ async def _keep(desk: Desk, *, look_in: timedelta) -> None:
 
 async def _look(desk: Desk, *, may_send: bool) -> None:
     """See once to all that are due. Raises Unavailable."""
-    late = await desk.ask(lambda conn: sent.take(conn, limit=AT_ONCE, lease=LOOK_AGAIN))
+    due = await desk.ask(lambda conn: sent.take(conn, limit=AT_ONCE, lease=LOOK_AGAIN))
+    late = [one for one in due if one.new.id not in desk.being_told]
     if not late:
         return
     now = time.monotonic()

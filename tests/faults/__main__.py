@@ -10,6 +10,7 @@ from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Final
 
 import click
 
@@ -19,6 +20,10 @@ from tests.faults.ledger import Line, over_all, table
 
 FOLDER = Path(__file__).parent
 NAMES = "\n".join(f"  {name}" for name in ACCIDENTS)
+WHOLE_SOAK = "test_a_whole_soak"
+COMMON: Final = ("-v", "-m", "long or not long", "--no-header", "-o", "faulthandler_timeout=600")
+"""Of what takes longer than those seconds it is shown where everybody stands."""
+AT_ONCE: Final = 6
 
 
 @click.command(epilog=f"\b\nAccidents, all of them unless some are named:\n{NAMES}")
@@ -33,6 +38,13 @@ NAMES = "\n".join(f"  {name}" for name in ACCIDENTS)
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="A file for the tables, and beside it, with .json at its end, for all their lines.",
 )
+@click.option("--without-soak", is_flag=True, help="Kills and accidents, and a short soak.")
+@click.option(
+    "--at-once",
+    default=AT_ONCE,
+    show_default=True,
+    help="Tests side by side, but for the whole soak: they mostly wait.",
+)
 def main(
     *,
     names: tuple[str, ...],
@@ -40,17 +52,23 @@ def main(
     soak: bool,
     seed: int,
     kills: bool,
+    without_soak: bool,
+    at_once: int,
     path: Path | None,
 ) -> None:
     """Have everything fail that can, and print what came of it: lost and doubled have to be 0.
 
     Exit status 1 says that they were not, or that a test has failed otherwise.
     """
+    parts = _parts(names, soak=soak, kills=kills, without_soak=without_soak, at_once=at_once)
     runs: list[list[Line]] = []
     has_failed = False
     for number in range(1, times + 1):
         begin = time.monotonic()
-        status, lines = _run([*_chosen(names, soak=soak, kills=kills), run.SEED, str(seed)])
+        done = [_run([*part, run.SEED, str(seed)]) for part in parts]
+        lines = sorted(chain.from_iterable(each for _, each in done), key=_place)
+        # None of them may fail, and the first that does tells how.
+        status = next((each for each, _ in done if each), 0)
         runs.append(lines)
         has_failed = has_failed or status != 0
         took = (time.monotonic() - begin) / 60
@@ -79,17 +97,29 @@ def _run(arguments: Sequence[str]) -> tuple[int, list[Line]]:
     ]
 
 
-def _chosen(names: Sequence[str], *, soak: bool, kills: bool) -> list[str]:
-    """The arguments of pytest."""
-    common = ["-n", "0", "-q", "-m", "long or not long", "--no-header"]
-    those = str(FOLDER / "test_soak.py")
+def _parts(
+    names: Sequence[str], *, soak: bool, kills: bool, without_soak: bool, at_once: int
+) -> list[list[str]]:
+    """The arguments of each pytest of a run, one after the other."""
+    accidents = str(FOLDER / "test_soak.py")
+    whole_soak = [*COMMON, "-n", "0", f"{accidents}::{WHOLE_SOAK}"]
+    number = min(at_once, len(names) or at_once)
+    # Who has nothing left to do takes some of what others have before them, for a stage of his own.
+    side_by_side = [*COMMON, "-n", str(number), "--dist", "worksteal"]
     if names:
-        return [*common, *(f"{those}::test_an_accident[{name}]" for name in names)]
+        return [[*side_by_side, *(f"{accidents}::test_an_accident[{name}]" for name in names)]]
     if soak:
-        return [*common, f"{those}::test_a_whole_soak"]
+        return [whole_soak]
     if kills:
-        return [*common, str(FOLDER), f"--ignore={those}"]
-    return [*common, str(FOLDER)]
+        return [[*side_by_side, str(FOLDER), f"--ignore={accidents}"]]
+    others = [*side_by_side, str(FOLDER), "-k", f"not {WHOLE_SOAK}"]
+    return [others] if without_soak else [others, whole_soak]
+
+
+def _place(line: Line) -> tuple[int, str]:
+    """Accidents in their order, and all else by name."""
+    order = [*ACCIDENTS]
+    return (order.index(line.fault), "") if line.fault in order else (len(order), line.fault)
 
 
 def _tell(text: str, path: Path | None) -> None:

@@ -20,6 +20,7 @@ from tests.e2e.discord import Interaction, Person
 from tests.e2e.google import scripts
 from tests.e2e.google.scripts import Ending
 from tests.faults.stage import FULL_LENGTH, Stage
+from tests.workers.waiting import PATIENCE
 
 ENDINGS: Final[Sequence[tuple[int, Ending]]] = (
     (80, scripts.made()),
@@ -92,7 +93,7 @@ class Crowd:
         thread = threading.Thread(target=ask_all, name="crowd")
         thread.start()
         try:
-            under_way.wait()
+            assert under_way.wait(PATIENCE), "nobody asks"
             yield is_over
         finally:
             thread.join()

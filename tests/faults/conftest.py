@@ -14,19 +14,21 @@ from tests.workers.conftest import make_shared_system, make_system
 
 __all__ = ["ana", "guild", "make_shared_system", "make_system"]
 
-Record = Callable[[Line], None]
+Record = Callable[..., None]
+"""Of some lines."""
 
 
 @pytest.fixture
 def record(request: pytest.FixtureRequest) -> Record:
-    """Have a line stand in the table of this run, and hold it to what must never be."""
+    """Have lines stand in the table of this run, and hold them to what must never be."""
     path = request.config.getoption(LINES, default=None)
 
-    def note(line: Line) -> None:
+    def note(*lines: Line) -> None:
         if path is not None:
+            # At once: others write to it as well.
             with Path(path).open("a") as file:
-                file.write(f"{json.dumps(asdict(line))}\n")
-        print(f"\n{table([line])}")
-        assert line.holds, f"\n{table([line])}"
+                file.write("".join(f"{json.dumps(asdict(line))}\n" for line in lines))
+        print(f"\n{table(lines)}")
+        assert all(line.holds for line in lines), f"\n{table(lines)}"
 
     return note

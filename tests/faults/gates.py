@@ -15,7 +15,7 @@ import psycopg2
 from psycopg2 import sql
 
 from tests.faults.points import WRITES, Death, Point
-from tests.workers.waiting import until
+from tests.workers.waiting import PATIENCE, until
 
 _FUNCTION: Final = """
 CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -65,8 +65,11 @@ class Gates:
             self._put_up(point, death, key)
 
     def connect(self) -> None:
-        """At first, and again when Postgres was away."""
-        self._connection = psycopg2.connect(self._database_url)
+        """At first, and again when Postgres was away. No wait for a lock is without an end."""
+        limit = f"-c statement_timeout={PATIENCE:.0f}s"
+        self._connection = psycopg2.connect(
+            self._database_url, connect_timeout=round(PATIENCE), options=limit
+        )
         self._connection.autocommit = True
 
     def _put_up(self, point: Point, death: Death, key: int) -> None:

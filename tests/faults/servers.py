@@ -86,7 +86,8 @@ def postgres(folder: Path) -> Iterator[Server]:
     """A migrated one, for the block."""
     # As root the server runs as nobody, who must be able to get in.
     folder.chmod(0o711)
-    settings = QUICK | {"max_connections": str(CONNECTIONS)}
+    # What it has confirmed outlives the death of its processes, if not the machine's.
+    settings = QUICK | {"max_connections": str(CONNECTIONS), "synchronous_commit": "on"}
     with embedded.postgres(folder, durable=False, settings=settings) as url:
         migrate.migrate(url, lambda _line: None)
         with closing(Server(url)) as found:

@@ -12,7 +12,8 @@ from db.states import Status
 from tests.e2e.delivery import EDITS, Asked
 from tests.e2e.discord import Person, When
 from tests.e2e.test_places import time_passes
-from tests.faults.ledger import Line, draw_up, table
+from tests.faults.conftest import Record
+from tests.faults.ledger import Line, draw_up
 from tests.faults.points import Death, Point
 from tests.faults.scene import Reached, Scene, Victim, scene
 from tests.workers.conftest import MakeSystem
@@ -53,7 +54,7 @@ ALL_USED: Final = "of the last 24 hours is used"
 
 @pytest.mark.long
 @pytest.mark.parametrize("victim", Victim)
-def test_who_refuses_dies(make_system: MakeSystem, victim: Victim) -> None:
+def test_who_refuses_dies(make_system: MakeSystem, record: Record, victim: Victim) -> None:
     with scene(make_system, victim, SANDBOX_OUTCOME="failed", DAILY_LIMIT=1) as found:
         refused: dict[str, Asked] = {}
         for name, place in REFUSALS.items():
@@ -77,15 +78,15 @@ def test_who_refuses_dies(make_system: MakeSystem, victim: Victim) -> None:
         )
         refused["refusal in the channel applied"] = silent
         lines = [line_of_refusal(found, name, each) for name, each in refused.items()]
-        print(table(lines))
+        record(*lines)
         assert lines == [Line(line.fault, 0, 0, 0, answers=1, lost=0, doubled=0) for line in lines]
 
 
 def line_of_refusal(scene: Scene, name: str, asked: Asked) -> Line:
     """As in the ledger, of what has no row."""
-    said = {each.content for each in asked.answer.history}
-    said |= {each.content for each in asked.person.pings}
-    answers = sum(ALL_USED in each for each in said)
+    # An edit that is made again tells the same, and how long it takes; a message is another one.
+    answers = int(ALL_USED in asked.answer.content)
+    answers += sum(ALL_USED in each.content for each in asked.person.pings)
     is_accepted = scene.studio.system.find(asked.id) is not None
     return Line(
         f"{scene.victim}: {name}",
@@ -94,8 +95,7 @@ def line_of_refusal(scene: Scene, name: str, asked: Asked) -> Line:
         paid_calls=scene.studio.system.calls()[asked.id],
         answers=answers,
         lost=int(not answers),
-        # An edit that is made again changes nothing; a message would be another one.
-        doubled=len(said) - 1 + max(0, len(asked.person.pings) - 1),
+        doubled=max(0, answers - 1),
     )
 
 
@@ -117,7 +117,7 @@ PLACES: Final[dict[str, Place]] = {
 
 @pytest.mark.long
 @pytest.mark.parametrize("victim", Victim)
-def test_who_tells_places_dies(make_system: MakeSystem, victim: Victim) -> None:
+def test_who_tells_places_dies(make_system: MakeSystem, record: Record, victim: Victim) -> None:
     settings: dict[str, Any] = {
         "SANDBOX_OUTCOME": "failed",
         "SANDBOX_STARTS_PER_MINUTE": 1,
@@ -137,7 +137,7 @@ def test_who_tells_places_dies(make_system: MakeSystem, victim: Victim) -> None:
             # No place is told after the answer.
             assert "was not made" in asked.answer.content
             lines.append(draw_up(f"{victim}: {name}", found.studio, [asked]))
-        print(table(lines))
+        record(*lines)
         assert lines == [Line(line.fault, 1, 1, 1, 1, lost=0, doubled=0) for line in lines]
 
 
@@ -161,7 +161,9 @@ LATE: Final[dict[str, Place]] = {
 
 @pytest.mark.long
 @pytest.mark.parametrize("victim", Victim)
-def test_who_brings_late_videos_dies(make_system: MakeSystem, victim: Victim) -> None:
+def test_who_brings_late_videos_dies(
+    make_system: MakeSystem, record: Record, victim: Victim
+) -> None:
     settings: dict[str, Any] = {
         "SANDBOX_SECONDS": 3600,
         "GENERATION_TIMEOUT_SECONDS": 1,
@@ -182,7 +184,7 @@ def test_who_brings_late_videos_dies(make_system: MakeSystem, victim: Victim) ->
         for asked in late.values():
             wait_for_apology(found, asked)
         lines = [line_of_late(found, name, asked) for name, asked in late.items()]
-        print(table(lines))
+        record(*lines)
         assert lines == [Line(line.fault, 1, 1, 1, answers=2, lost=0, doubled=0) for line in lines]
 
 

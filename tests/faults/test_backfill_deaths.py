@@ -6,7 +6,8 @@ from uuid import uuid4
 import pytest
 
 from tests.e2e.delivery import Asked
-from tests.faults.ledger import Line, draw_up, table
+from tests.faults.conftest import Record
+from tests.faults.ledger import Line, draw_up
 from tests.faults.points import Death, Point
 from tests.faults.scene import Scene, Victim, scene
 from tests.workers.conftest import MakeSystem
@@ -56,7 +57,7 @@ def write_and_die(scene: Scene, death: Death) -> Asked:
     ],
 )
 def test_who_writes_it_down_dies(
-    make_system: MakeSystem, victim: Victim, deaths: list[Death]
+    make_system: MakeSystem, record: Record, victim: Victim, deaths: list[Death]
 ) -> None:
     with scene(make_system, victim, **SETTINGS) as found:
         asked = {death: write_and_die(found, death) for death in deaths}
@@ -69,7 +70,7 @@ def test_who_writes_it_down_dies(
         if victim is Victim.CHILD:
             # Whatever came again has come.
             found.studio.system.wait_until_quiet()
-        print(table(lines))
+        record(*lines)
         for line, each in zip(lines, asked.values(), strict=True):
             assert line == Line(line.fault, 1, 1, 1, 1, lost=0, doubled=0)
             row = found.studio.system.row(each.id)
@@ -98,7 +99,7 @@ def ask_anew_and_die(scene: Scene, when: Death) -> Asked:
 
 @pytest.mark.long
 @pytest.mark.parametrize("victim", Victim)
-def test_who_sends_it_anew_dies(make_system: MakeSystem, victim: Victim) -> None:
+def test_who_sends_it_anew_dies(make_system: MakeSystem, record: Record, victim: Victim) -> None:
     settings = {**SETTINGS, "RESCUE_AFTER_SECONDS": 5}
     with scene(make_system, victim, **settings) as found:
         asked = {when: ask_anew_and_die(found, when) for when in Death}
@@ -108,6 +109,6 @@ def test_who_sends_it_anew_dies(make_system: MakeSystem, victim: Victim) -> None
             draw_up(f"{victim}: sent anew, {when}", found.studio, [each])
             for when, each in asked.items()
         ]
-        print(table(lines))
+        record(*lines)
         assert lines == [Line(line.fault, 1, 1, 1, 1, lost=0, doubled=0) for line in lines]
         assert [found.used(each) for each in asked.values()] == [1, 1]

@@ -6,7 +6,8 @@ from typing import Any, Final
 import psutil
 import pytest
 
-from tests.faults.ledger import Line, draw_up, table
+from tests.faults.conftest import Record
+from tests.faults.ledger import Line, draw_up
 from tests.faults.points import Death
 from tests.faults.relay import Relay, relay
 from tests.faults.scene import Scene, Victim, scene
@@ -39,7 +40,7 @@ def kill_at_a_sweep(scene: Scene, way: Relay, death: Death) -> Process:
 
 
 @pytest.mark.long
-def test_beat_dies(make_system: MakeSystem) -> None:
+def test_beat_dies(make_system: MakeSystem, record: Record) -> None:
     with ExitStack() as stack:
         found = stack.enter_context(scene(make_system, Victim.CHILD, **SETTINGS))
         system = found.studio.system
@@ -58,7 +59,7 @@ def test_beat_dies(make_system: MakeSystem) -> None:
         for each in [one for several in asked.values() for one in several]:
             found.wait_until_delivered(each, within=BOUND)
         lines = [draw_up(name, found.studio, each) for name, each in asked.items()]
-        print(table(lines))
+        record(*lines)
         number = AT_ONCE + 1
         for line in lines:
             assert line == Line(line.fault, number, number, number, number, 0, 0)

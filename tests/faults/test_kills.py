@@ -148,8 +148,7 @@ def test_a_child_dies(
         with system.database.autocommit() as conn:
             used = limits.get_rate_limit_info(conn, row.user_id, 5).used
         assert used == bool(calls)
-    left = system.broker.messages()
-    assert not [message for message in left if not set(ids).isdisjoint(message.request_ids)]
+    system.wait_until_quiet(about=ids)
 
 
 def test_a_child_dies_in_the_middle_of_the_call(make_system: MakeSystem) -> None:
@@ -200,7 +199,10 @@ def test_a_worker_dies_and_another_takes_over(make_system: MakeSystem) -> None:
         assert system.calls()[request_id] == 1
     assert not second.said("start_accepted_late")
     # What is left of the first one's work lies where a redelivery finds it, and nowhere else.
-    assert all(message.is_held for message in system.broker.messages())
+    until(
+        lambda: all(message.is_held for message in system.broker.messages()),
+        what="nothing waits any more",
+    )
 
 
 def test_a_worker_is_asked_to_end_in_the_middle_of_its_work(make_system: MakeSystem) -> None:

@@ -19,7 +19,8 @@ from tests.e2e.discord import When
 from tests.e2e.google import scripts
 from tests.e2e.google.front import cloud_run
 from tests.e2e.google.studio import Google
-from tests.faults.ledger import Line, draw_up, table
+from tests.faults.conftest import Record
+from tests.faults.ledger import Line, draw_up
 from tests.faults.points import Death, Point
 from tests.faults.scene import Reached, Scene, Victim, scene_at_google
 from tests.workers.conftest import MakeSystem
@@ -133,7 +134,7 @@ def die(scene: Scene, there: Google, name: str) -> Asked:
 @pytest.mark.long
 @pytest.mark.parametrize("victim", Victim)
 def test_death_at_every_side_effect(
-    make_system: MakeSystem, tmp_path: Path, victim: Victim
+    make_system: MakeSystem, record: Record, tmp_path: Path, victim: Victim
 ) -> None:
     timeout = {"GENERATION_TIMEOUT_SECONDS": TIMEOUT}
     with scene_at_google(make_system, victim, tmp_path, **timeout) as (scene, there):
@@ -149,7 +150,7 @@ def test_death_at_every_side_effect(
         for each in asked.values():
             scene.wait_until_delivered(each, within=BOUND)
         lines = {name: draw_up(f"{victim}: {name}", studio, [each]) for name, each in asked.items()}
-        print(table([*lines.values()]))
+        record(*lines.values())
         for name, line in lines.items():
             row, case = system.row(asked[name].id), CASES[name]
             is_made = case.ends is Status.COMPLETED
@@ -165,7 +166,7 @@ def test_death_at_every_side_effect(
 @pytest.mark.parametrize("victim", Victim)
 @pytest.mark.parametrize("is_after", [False, True])
 def test_death_while_a_link_is_signed(
-    make_system: MakeSystem, tmp_path: Path, victim: Victim, is_after: bool
+    make_system: MakeSystem, record: Record, tmp_path: Path, victim: Victim, is_after: bool
 ) -> None:
     """By IAM, for a video that Discord finds too large."""
     with scene_at_google(make_system, victim, tmp_path) as (scene, there):
@@ -187,6 +188,6 @@ def test_death_while_a_link_is_signed(
             scene.wait_until_delivered(asked, within=BOUND)
         name = "link signed" if is_after else "link asked for"
         line = draw_up(f"{victim}: {name}", scene.studio, [asked])
-        print(table([line]))
+        record(line)
         assert line == Line(line.fault, 1, 1, 1, 1, lost=0, doubled=0)
         assert "X-Goog-Signature" in str(asked.answer.history)

@@ -10,7 +10,8 @@ from sqlalchemy import func, select
 
 from db.tables import start_turns
 from tests.e2e.delivery import Asked
-from tests.faults.ledger import Line, draw_up, table
+from tests.faults.conftest import Record
+from tests.faults.ledger import Line, draw_up
 from tests.faults.points import Death, Point
 from tests.faults.scene import Reached, Scene, Victim, scene
 from tests.workers.conftest import MakeSystem
@@ -79,13 +80,13 @@ def give_and_die(scene: Scene, name: str) -> list[Asked]:
     return asked
 
 
-def check(scene: Scene, asked: dict[str, list[Asked]]) -> None:
+def check(scene: Scene, asked: dict[str, list[Asked]], record: Record) -> None:
     """Each has ended, was paid for once, and was answered once."""
     studio = scene.studio
     for each in [one for several in asked.values() for one in several]:
         scene.wait_until_delivered(each, within=BOUND)
     lines = [draw_up(f"{scene.victim}: {name}", studio, each) for name, each in asked.items()]
-    print(table(lines))
+    record(*lines)
     for line in lines:
         assert line == Line(line.fault, AT_ONCE, AT_ONCE, AT_ONCE, AT_ONCE, lost=0, doubled=0)
 
@@ -98,18 +99,20 @@ def check(scene: Scene, asked: dict[str, list[Asked]]) -> None:
         pytest.param(Victim.WORKER, [*SWEEPS], marks=pytest.mark.long),
     ],
 )
-def test_the_sweeper_dies(make_system: MakeSystem, victim: Victim, names: Sequence[str]) -> None:
+def test_the_sweeper_dies(
+    make_system: MakeSystem, record: Record, victim: Victim, names: Sequence[str]
+) -> None:
     with scene(make_system, victim, **SETTINGS) as found:
-        check(found, {name: sweep_and_die(found, name) for name in names})
+        check(found, {name: sweep_and_die(found, name) for name in names}, record)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("victim", Victim)
-def test_who_gives_turns_dies(make_system: MakeSystem, victim: Victim) -> None:
+def test_who_gives_turns_dies(make_system: MakeSystem, record: Record, victim: Victim) -> None:
     limit = 3 * len(TURNS) * AT_ONCE
     with scene(make_system, victim, SANDBOX_STARTS_PER_MINUTE=limit, **SETTINGS) as found:
         asked = {name: give_and_die(found, name) for name in TURNS}
-        check(found, asked)
+        check(found, asked, record)
         # A turn that nobody took is withdrawn, and counts for nothing.
         with found.studio.system.database.autocommit() as conn:
             turns = conn.execute(select(func.count()).select_from(start_turns)).scalar_one()
@@ -119,7 +122,7 @@ def test_who_gives_turns_dies(make_system: MakeSystem, victim: Victim) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("death", Death)
 def test_the_sweeper_dies_with_an_answer_that_nobody_delivers(
-    make_system: MakeSystem, death: Death
+    make_system: MakeSystem, record: Record, death: Death
 ) -> None:
     with scene(make_system, Victim.WORKER, **SETTINGS) as found:
         mark = found.gates.mark(Point.SWEEP_DELIVERY, death)
@@ -132,5 +135,5 @@ def test_the_sweeper_dies_with_an_answer_that_nobody_delivers(
             found.kill()
         found.wait_until_delivered(asked[0], within=BOUND)
         line = draw_up(f"an answer moved, {death}", found.studio, asked)
-        print(table([line]))
+        record(line)
         assert line == Line(line.fault, 1, 1, 1, 1, lost=0, doubled=0)

@@ -6,8 +6,9 @@ from uuid import uuid4
 import pytest
 
 from tests.e2e.delivery import Asked
+from tests.faults.conftest import Record
 from tests.faults.gates import Gates
-from tests.faults.ledger import draw_up, table
+from tests.faults.ledger import draw_up
 from tests.faults.points import Death, Point
 from tests.faults.relay import relay
 from tests.faults.scene import Scene, Victim, scene
@@ -28,7 +29,7 @@ def die(scene: Scene, point: Point, death: Death) -> Asked:
 
 @pytest.mark.long
 @pytest.mark.parametrize("outcome", sorted({*OUTCOMES.values(), SandboxOutcome.FAILED}))
-def test_a_worker_dies(make_system: MakeSystem, outcome: SandboxOutcome) -> None:
+def test_a_worker_dies(make_system: MakeSystem, record: Record, outcome: SandboxOutcome) -> None:
     timeout = 2 if outcome is SandboxOutcome.NEVER else 15
     with scene(
         make_system,
@@ -54,7 +55,7 @@ def test_a_worker_dies(make_system: MakeSystem, outcome: SandboxOutcome) -> None
             assert (line.ended, line.paid_calls, line.answers) == (1, calls, 1), line
             assert found.studio.system.story(each.id) == [*story, "delivered"], line
             assert found.used(each) == calls, line
-        print(table(lines))
+        record(*lines)
 
 
 @pytest.mark.long

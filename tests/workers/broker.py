@@ -16,6 +16,7 @@ import psutil
 from kombu import pools
 from redis import Redis
 
+from tests.workers.waiting import PATIENCE
 from workers.app import app
 
 QUEUES: Final = tuple(queue.name for queue in app.conf.task_queues)
@@ -59,7 +60,7 @@ class Broker:
         self.url = url
         # Messages for nobody: no worker listens on this database.
         self._scratch_url = f"{url.rpartition('/')[0]}/1"
-        self._client = Redis.from_url(url)
+        self._client = Redis.from_url(url, socket_timeout=PATIENCE)
 
     def close(self) -> None:
         """Close every connection to it, those of the Celery application included."""

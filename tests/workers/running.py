@@ -97,7 +97,7 @@ class Process:
         """SIGKILL it, main process and children at once. Harmless when it has ended."""
         if self._process.poll() is None:
             os.killpg(self.pid, signal.SIGKILL)
-            self._process.wait()
+            self._process.wait(PATIENCE)
 
 
 class Worker(Process):

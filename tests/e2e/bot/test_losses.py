@@ -49,6 +49,13 @@ def kept(studio: Studio) -> int:
         return int(conn.execute(text("SELECT count(*) FROM sent_requests")).scalar_one())
 
 
+def is_due(studio: Studio) -> bool:
+    """Whether a bot is to look at something."""
+    due = text("SELECT count(*) FROM sent_requests WHERE due_at <= now()")
+    with studio.system.database.autocommit() as conn:
+        return bool(conn.execute(due).scalar_one())
+
+
 def is_waiting(studio: Studio, asked: Interaction) -> bool:
     """Whether it is in the queue, once, and nothing else is."""
     return studio.system.broker.outstanding() == {id_of(asked): 1}
@@ -122,6 +129,22 @@ def test_a_bot_that_dies_before_it_hands_over_leaves_it_to_the_next(
     assert not studio.system.broker.messages()
     with studio.bot():
         until(lambda: is_waiting(studio, asked), what="it is sent")
+
+
+def test_nothing_is_sent_as_long_as_its_first_sentence_is_on_its_way(
+    studio: Studio, discord: FakeDiscord, ana: Person
+) -> None:
+    """However long Discord takes for it: it would overwrite what a worker has answered."""
+    with studio.bot() as bot:
+        hangs = discord.faults.hang("PATCH /webhooks/*")
+        asked = ana.slash("veo", KITE)
+        hangs.wait_until_reached()
+        a_minute_passes(studio)
+        until(lambda: not is_due(studio), what="the bot has looked at it")
+        assert stays(lambda: not studio.system.broker.messages(), seconds=2)
+        hangs.release()
+        until(lambda: is_waiting(studio, asked), what="it is sent")
+        assert not bot.said("request_sent_again")
 
 
 def test_what_was_asked_for_without_postgres_is_looked_after_when_that_is_back(
