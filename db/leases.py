@@ -88,7 +88,7 @@ _TAKE_UP: Final = (
     update(video_requests)
     .where(
         c.id == any_(bindparam("requests", type_=ARRAY(Uuid))),
-        guarded_status.in_(NOT_ENDED),
+        guarded_status.in_(bindparam("among", expanding=True)),
         _IS_FOLLOWED,
     )
     .values(
@@ -103,15 +103,19 @@ _TAKE_UP: Final = (
 
 
 def take_up(
-    conn: Connection, request_ids: Collection[UUID], *, lease: timedelta
+    conn: Connection,
+    request_ids: Collection[UUID],
+    *,
+    lease: timedelta,
+    among: Collection[Status] = NOT_ENDED,
 ) -> list[tuple[Request, timedelta]]:
-    """Those of the requests that have not ended, each with the time since its start or claim.
+    """Those of the requests that are in these states, each with the time since its start or claim.
 
     They are due again after `lease`, should this be the last that is heard of the caller, and
     the attempt is counted until :func:`park` or a transition tells of progress. Requests that
     wait for their start are not among them: nobody follows those.
     """
-    values = {"requests": list(request_ids), "lease": lease}
+    values = {"requests": list(request_ids), "lease": lease, "among": list(among)}
     rows = conn.execute(_TAKE_UP, values).mappings()
     return [(as_request(found), found["age"]) for found in rows]
 

@@ -86,14 +86,13 @@ def follow(context: Context, request_ids: Collection[UUID]) -> list[UUID]:
 def finalize(context: Context, request_id: UUID) -> Step:
     """``generating → completed``: the outputs become the request's videos."""
     with context.database.autocommit() as conn:
-        found = requests.get(conn, request_id)
-        is_to_end = found is not None and found.status is Status.GENERATING
         lease = context.settings.rescue_after
-        taken = leases.take_up(conn, [request_id], lease=lease) if is_to_end else []
+        taken = leases.take_up(conn, [request_id], lease=lease, among=[Status.GENERATING])
+        found = None if taken else requests.get(conn, request_id)
         reply_to = memory.answers_of(context, conn, [request for request, _ in taken])
     if not taken:
         # Only a stray message comes before the start, and has nothing to look for. Or it has ended
-        # in this very moment, by somebody whose chain goes on.
+        # otherwise.
         if found is None or found.status is not Status.COMPLETED:
             return Step.STOPPED
         # It came again, and who completed it may have died before this.

@@ -237,6 +237,18 @@ def test_taking_up_tells_the_time_since_start_or_claim(database: Database) -> No
     assert 50 <= ages[started] < 99
 
 
+def test_only_what_is_in_the_states_that_are_named_is_taken_up(database: Database) -> None:
+    claimed, started = admitted(database, claim=MINE), admitted(database, claim=MINE)
+    with database.begin() as conn:
+        start(conn, started, MINE)
+    with database.begin() as conn:
+        both = [claimed, started]
+        found = leases.take_up(conn, both, lease=LEASE, among=[Status.GENERATING])
+    assert [request.id for request, _ in found] == [started]
+    # The attempt of the other was its claim.
+    assert row(database, claimed).attempts == 1
+
+
 def test_a_start_counts_attempts_anew(database: Database) -> None:
     request_id = admitted(database, claim=MINE)
     assert row(database, request_id).attempts == 1
