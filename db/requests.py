@@ -5,8 +5,10 @@ transaction. Every time is the database's clock.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import fields
 from datetime import timedelta
 from functools import partial
+from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -230,22 +232,27 @@ def _log_transition(request: Request, old: Status) -> None:
         "duration_seconds": request.duration_seconds,
         "aspect_ratio": request.aspect_ratio,
     }
-    fields: dict[str, Any] = {"duration_ms": request.duration_ms}
+    more: dict[str, Any] = {"duration_ms": request.duration_ms}
     if request.status is Status.GENERATING:
-        fields = {"duration_ms": None, "queueing_ms": request.queueing_ms}
+        more = {"duration_ms": None, "queueing_ms": request.queueing_ms}
     if request.status is Status.FAILED:
-        fields["error_message"] = request.error_message
+        more["error_message"] = request.error_message
     log.info(
         "request_status_changed",
         request_id=str(request.id),
         old_status=old,
         new_status=request.status,
         labels=labels,
-        **fields,
+        **more,
     )
+
+
+_FIELDS: Final = tuple(field.name for field in fields(Request))
+_VALUES: Final = itemgetter(*_FIELDS)
+_STATUS: Final = _FIELDS.index("status")
 
 
 def as_request(found: RowMapping) -> Request:
     """The record of a row that has (at least) every column of the table."""
-    columns = {column.name: found[column.name] for column in video_requests.columns}
-    return Request(**columns | {"status": Status(columns["status"])})
+    values = _VALUES(found)
+    return Request(*(*values[:_STATUS], Status(values[_STATUS]), *values[_STATUS + 1 :]))

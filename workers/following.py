@@ -153,6 +153,10 @@ def _settle(context: Context, request: Request, finding: Ready | End) -> Request
 
     None where nothing could be written, or another is to write it.
     """
+    if isinstance(finding, Ready) and request.status is Status.GENERATING:
+        # There is nothing to write.
+        memory.keep_sent(context, request)
+        return request
     if isinstance(finding, End) and _has_gone_on(context, request):
         return None
     try:
@@ -196,7 +200,5 @@ def _has_gone_on(context: Context, request: Request) -> bool:
 def _write(context: Context, conn: Connection, request: Request, finding: Ready | End) -> Request:
     if isinstance(finding, End):
         return ending.write(conn, request, finding)
-    if request.status is Status.PENDING:
-        prefix = examining.prefix_of(context, request)
-        return requests.adopt(conn, request.id, gcs_prefix=prefix)
-    return request
+    # Its outputs tell that it was started.
+    return requests.adopt(conn, request.id, gcs_prefix=examining.prefix_of(context, request))
