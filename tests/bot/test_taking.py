@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -19,6 +20,7 @@ class Slow:
     def __init__(self) -> None:
         self.first_at: datetime | None = None
         self.asked_at: datetime | None = None
+        self.being_told = set[UUID]()
 
     async def take_up(self, new: NewRequest, reply_to: ReplyTo, *, asked_at: float) -> Asking:
         self.first_at = datetime.now(UTC)
