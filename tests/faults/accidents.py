@@ -12,14 +12,15 @@ from tests.faults import own, stores
 from tests.faults.others import OTHERS
 from tests.faults.stage import RESCUE_AFTER, TIMEOUT, Stage
 from workers.app import VISIBILITY_TIMEOUT
+from workers.delivering import LEASE
 
 CALL: Final = 0.4 * TIMEOUT
 """Seconds of a call to Vertex AI at most, by its four waits."""
 SLACK: Final = 20.0
 """Seconds that all the rest may take on a busy machine."""
-USUAL: Final = TIMEOUT + CALL + RESCUE_AFTER + SLACK
-"""Whatever is lost is looked for after that; a request of which nothing comes ends by its time."""
-
+USUAL: Final = max(TIMEOUT + CALL + RESCUE_AFTER, LEASE.total_seconds()) + SLACK
+"""Whatever is lost is looked for after the first, and a request of which nothing comes ends by its
+time; the answer of whoever dies while giving it is looked at again when his lease is over."""
 
 AFTER_AN_OUTAGE: Final = USUAL + 2 * RESCUE_AFTER
 """Nobody sends anything again before: what went on without Postgres is written down meanwhile."""
