@@ -136,13 +136,18 @@ class Gate:
             self._is_closed = False
 
     def wait_for(self, number: int) -> dict[int, int]:
-        """The processes that wait here, once there are so many: Postgres' own, and its client's."""
+        """The processes that wait here, once there are so many: Postgres' own, and its client's.
+
+        Each is stopped as it comes, to be killed: it would not wait for long (DESIGN, 9), and the
+        next may be slow to come.
+        """
         found: dict[int, int] = {}
 
         def all_there() -> bool:
-            found.clear()
             for backend, name in self._query(_WAITING, self._key):
-                found[backend] = int(name.removeprefix("video-bot "))
+                if backend not in found:
+                    found[backend] = int(name.removeprefix("video-bot "))
+                    os.kill(found[backend], signal.SIGSTOP)
             return len(found) >= number
 
         until(all_there, what=f"{number} tasks stand at the gate")
@@ -168,9 +173,7 @@ class Gate:
             os.kill(client, signal.SIGKILL)
 
     def let_write(self, waiting: dict[int, int]) -> None:
-        """Have the write made; who waits is stopped before he hears of it."""
-        for client in waiting.values():
-            os.kill(client, signal.SIGSTOP)
+        """Have the write made, of which those who have been stopped do not hear."""
         self.open()
         until(lambda: self._are_idle(list(waiting)), what="the writes are made")
 
