@@ -39,14 +39,24 @@ def delete(conn: Connection, request_id: UUID, *, by: str, is_counted: bool = Tr
     ``cancelled``; where it is not `is_counted`, it gives its place in the limits back. One that is
     being made goes on to its end, unseen.
     """
-    request = _mark(conn, request_id, EventType.DELETED, by, c.deleted_at, func.now())
     # The mark holds the row until the transaction ends: nobody can claim it in between.
-    return cancel(conn, request, is_counted=is_counted)
+    return cancel(conn, mark_deleted(conn, request_id, by=by), is_counted=is_counted)
+
+
+def mark_deleted(conn: Connection, request_id: UUID, *, by: str) -> Request:
+    """The first half of :func:`delete`: it is gone from the reads of its user."""
+    return _mark(conn, request_id, EventType.DELETED, by, c.deleted_at, func.now())
+
+
+def is_to_end(request: Request) -> bool:
+    """Whether it was deleted and nobody has begun to start it."""
+    is_open = request.status is Status.PENDING and request.claim is None
+    return is_open and request.deleted_at is not None
 
 
 def cancel(conn: Connection, request: Request, *, is_counted: bool) -> Request:
     """End what was deleted and nobody has begun to start; anything else is left as it is."""
-    if request.deleted_at and request.status is Status.PENDING and request.claim is None:
+    if is_to_end(request):
         return requests.refuse(
             conn,
             request.id,

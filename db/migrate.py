@@ -149,8 +149,9 @@ def _connected(url: URL | str) -> Iterator[connection]:
     try:
         connected = psycopg2.connect(dsn, password=password)
     except psycopg2.Error as error:
-        # Of libpq's lines, one for each address of the host, the first; and of that, the reason.
-        reason = str(error).strip().splitlines()[0].rpartition(" failed: ")[2]
+        # Of libpq's lines, some for each address of the host, the last one's reason: where a host
+        # has two, the first is often one that nobody listens at.
+        reason = str(error).strip().rpartition(" failed: ")[2].partition("\n")[0]
         where = without_password(make_url(url))
         raise MigrationError(f"Database connection failed: {reason} ({where})") from None
     with closing(connected) as conn:

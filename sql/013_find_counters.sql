@@ -4,8 +4,7 @@
 -- counters of every guild, several times over, before it finds its own. It does so wherever the
 -- table has not been analysed since the period began.
 ALTER TABLE budget_spending
-  DROP CONSTRAINT IF EXISTS budget_spending_pkey;
-ALTER TABLE budget_spending
+  DROP CONSTRAINT IF EXISTS budget_spending_pkey,
   ADD CONSTRAINT budget_spending_pkey PRIMARY KEY (period, period_start, scope, scope_id);
 DROP INDEX IF EXISTS idx_budget_spending_period;
 

@@ -20,23 +20,25 @@ def delete(
     conn: Connection, storage: Storage, request_id: UUID, *, by: str, is_counted: bool
 ) -> Request:
     """:func:`db.keeping.delete`, for good. Wants a transaction, and holds the row in it."""
-    deleted = keeping.delete(conn, request_id, by=by, is_counted=is_counted)
-    forbid_call(storage, deleted)
-    return deleted
+    marked = keeping.mark_deleted(conn, request_id, by=by)
+    return cancel(conn, storage, marked, is_counted=is_counted)
 
 
 def cancel(conn: Connection, storage: Storage, request: Request, *, is_counted: bool) -> Request:
-    """:func:`db.keeping.cancel`, for good. Wants a transaction, and holds the row in it."""
-    left = keeping.cancel(conn, request, is_counted=is_counted)
-    forbid_call(storage, left)
-    return left
+    """:func:`db.keeping.cancel`, for good. Wants a transaction.
+
+    The storage may be slow, so it comes first: what is given back locks the counters of budgets,
+    for which every admission waits.
+    """
+    if keeping.is_to_end(request):
+        _forbid_call(storage, request.id)
+    return keeping.cancel(conn, request, is_counted=is_counted)
 
 
-def forbid_call(storage: Storage, request: Request) -> None:
-    """Leave the mark where the request was cancelled. Never raises."""
-    if request.error_code == keeping.CANCELLED:
-        try:
-            storage.create_marker(storage.prefix_for(request.id), uuid4())
-        except StorageUnavailable as error:
-            # As long as Postgres is there, it is not made all the same.
-            log.warning("marker_not_made", request_id=str(request.id), reason=str(error))
+def _forbid_call(storage: Storage, request_id: UUID) -> None:
+    """Leave the mark. Never raises."""
+    try:
+        storage.create_marker(storage.prefix_for(request_id), uuid4())
+    except StorageUnavailable as error:
+        # As long as Postgres is there, it is not made all the same.
+        log.warning("marker_not_made", request_id=str(request_id), reason=str(error))

@@ -24,7 +24,7 @@ _SECRETS: Final = (
         re.compile(r"(?i)((?:x-goog-|x-amz-)?(?:signature|credential|token|password)=)[^&\s'\"]+"),
         r"\1***",
     ),
-    (" ", re.compile(r"(?i)\b((?:bearer|basic|bot) +)[\w.+/=-]{16,}"), r"\1***"),
+    (" ", re.compile(r"(?i)\b((?:bearer|basic|bot)\s+)[\w.+/=-]{16,}"), r"\1***"),
     # Celery prints whole messages, headers and all, that it cannot make sense of.
     (
         "message",

@@ -37,7 +37,7 @@ class Heard(EventDispatcher):
     """Celery's own, which tries nothing twice: the next heartbeat comes in two seconds."""
 
     def send(self, *args: Any, **fields: Any) -> Any:
-        """Tell an event. Raises what Redis' absence raises, so that the worker connects anew."""
+        """Tell an event; where Redis is away, Celery keeps it until it has connected anew."""
         return super().send(*args, **{**fields, "retry": False})
 
 

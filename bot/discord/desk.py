@@ -141,7 +141,11 @@ class Desk:
         def work() -> Forgotten:
             return privacy.forget(self._patient, self.storage, user_id, is_counted=is_counted)
 
-        return await self._done(self._reporting, work)
+        try:
+            return await self._done(self._reporting, work)
+        finally:
+            # Whoever looks after what is kept has seen it again meanwhile, and would keep it anew.
+            self.held.drop(lambda one: one.new.user_id == user_id)
 
     def price(self, new: NewRequest) -> Decimal:
         """Dollars."""

@@ -50,7 +50,7 @@ class Held:
 
     def note_kept(self, one: Asking) -> None:
         """Postgres keeps it."""
-        if len(self._kept) >= MOST:
+        if one.new.id not in self._kept and len(self._kept) >= MOST:
             del self._kept[next(iter(self._kept))]
         self._kept[one.new.id] = one
 

@@ -65,7 +65,10 @@ async def _keep(desk: Desk, *, look_in: timedelta) -> None:
     """Keep what could not be kept when it was sent. Raises Unavailable as long as it cannot."""
     unkept = desk.held.unkept
     for one in [*unkept]:
-        unkept.popleft()
+        if one not in unkept:
+            # It was dropped while those before it were kept.
+            continue
+        unkept.remove(one)
         if one.is_over:
             continue
         try:
@@ -130,8 +133,9 @@ async def _is_still_ours(desk: Desk, one: Sent) -> bool:
     except discord.Rejected:
         # Nobody waits for it any more.
         return False
-    # Nothing, where the bot died before it could say anything.
-    return says in ("", one.told, sentences.WAITS)
+    # Nothing, where the bot died before it could say anything; and it may be kept by a transaction
+    # whose end came too late for whoever asked.
+    return says in ("", one.told, sentences.QUEUED_BLINDLY, sentences.WAITS)
 
 
 async def _tell(desk: Desk, one: Sent) -> None:

@@ -47,6 +47,9 @@ BESIDE: Final = (
 """Events that belong to no story, and may come at any time."""
 QUEUED: Final = "Your video goes into the queue"
 """How an answer begins that promises another."""
+IN_HANDS: Final = 60.0
+"""Seconds, and some more, for which a bot can have a request in its hands, whatever hangs: until it
+is kept, told and handed over."""
 _NAMED: Final = re.compile(r"video:\w+:([0-9a-f-]{36})")
 
 
@@ -104,7 +107,9 @@ class Evidence:
         if not is_lost or one.answer.answered is None or self.is_told(one):
             return False
         its = [each for each in self._bots if each.begun < one.answer.answered][-1]
-        return its.killed_at is not None and str(one.id) not in self._handed_over
+        if its.killed_at is None or its.killed_at > one.answer.answered + IN_HANDS:
+            return False
+        return str(one.id) not in self._handed_over
 
     @cached_property
     def _handed_over(self) -> set[str]:
