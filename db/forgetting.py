@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, delete, exists, func, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from db.keeping import CANCELLED
 from db.removal import MESSAGES_LAST, Leaving
 from db.states import ENDED
 from db.tables import forgotten_users, late_results, video_events, video_requests
@@ -64,8 +65,11 @@ _LOCK: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:user, 0))")
 
 
 def ended(conn: Connection, user_id: str) -> list[UUID]:
-    """The forgotten requests of a user that have ended."""
-    found = select(c.id).where(c.user_id == user_id, c.forgotten_at.is_not(None), HAS_ENDED)
+    """The forgotten requests of a user that have ended, and may have outputs."""
+    was_made = c.error_code.is_distinct_from(CANCELLED)
+    found = select(c.id).where(
+        c.user_id == user_id, c.forgotten_at.is_not(None), HAS_ENDED, was_made
+    )
     return list(conn.execute(found).scalars())
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, case, delete, func, select, update
 
-from db import forgetting, keeping, quotas, requests, sent
+from db import forgetting, quotas, requests, sent
 from db.forgetting import HAS_ENDED, LEASE
 from db.records import Event, LateResult, NewRequest, Request
 from db.standing import Budget, Period, Scope, UserQuota
@@ -119,7 +119,7 @@ def forget(
 
     Prompt, channel, error, source, video addresses, events and the token of the answer go at
     once; of what is no row yet, all but its message in the queue. What is open has then to be
-    cancelled (:func:`cancel`); the rows, with the prefix of the outputs, go when these are removed:
+    cancelled; the rows, with the prefix of the outputs, go when these are removed:
     see :mod:`workers.privacy`. What an administrator has set for the user stays, or being forgotten
     would lift a ban. What was asked for before `at`, by the clock of whoever takes requests, and
     comes only now is not taken on; nobody knows of any where it is None. Wants a transaction; doing
@@ -148,15 +148,3 @@ def forget(
     for table in (video_events, reply_tokens):
         conn.execute(delete(table).where(table.c.request_id.in_(ids)))
     return Marked(len(ids), [row.id for row in found if not Status(row.status).has_ended])
-
-
-def cancel(conn: Connection, request_id: UUID, *, is_counted: bool) -> bool:
-    """Whether a forgotten request goes on being made; what nobody has begun to start ends here.
-
-    That costs nothing (`is_counted` as with :func:`db.keeping.delete`). Wants a transaction, and
-    one for each request: what is given back is locked by guild, and then for all.
-    """
-    request = requests.get(conn, request_id)
-    if request is None:
-        return False
-    return not keeping.cancel(conn, request, is_counted=is_counted).status.has_ended

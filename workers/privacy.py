@@ -13,9 +13,11 @@ from typing import Final
 from uuid import UUID
 
 import structlog
+from sqlalchemy import Connection
 
-from db import forgetting, privacy, removal
+from db import forgetting, keeping, privacy, removal, requests
 from db.engine import Database
+from workers import cancelling
 from workers.removal import remove_outputs
 from workers.storage import Storage
 
@@ -52,13 +54,28 @@ def forget(database: Database, storage: Storage, user_id: str, *, is_counted: bo
     # What dies in between is cancelled by whoever comes to start it.
     for request_id in open_ids:
         with database.begin() as conn:
-            being_made += privacy.cancel(conn, request_id, is_counted=is_counted)
+            being_made += _goes_on(conn, storage, request_id, is_counted=is_counted)
     with database.autocommit() as conn:
         ended = forgetting.ended(conn, user_id)
     log.info("user_forgotten", requests=number, being_made=being_made)
     for first in range(0, len(ended), BATCH):
         remove(database, storage, ended[first : first + BATCH])
     return Forgotten(number, being_made)
+
+
+def _goes_on(conn: Connection, storage: Storage, request_id: UUID, *, is_counted: bool) -> bool:
+    """Whether a forgotten request goes on being made; what nobody has begun to start ends here.
+
+    The mark that is left with it stays as long as the row: it is all that those know of its end who
+    come with a message, or remember it, while Postgres is away.
+    """
+    request = requests.get(conn, request_id)
+    if request is None:
+        return False
+    left = cancelling.cancel(conn, storage, request, is_counted=is_counted)
+    if left.error_code == keeping.CANCELLED:
+        forgetting.keep_empty(conn, [request_id])
+    return not left.status.has_ended
 
 
 def remove(database: Database, storage: Storage, request_ids: Sequence[UUID]) -> int:

@@ -83,8 +83,9 @@ class Desk:
         self._reading = Lane("reading", threads=threads, patience=PATIENCE)
         self._reporting = Lane("reporting", threads=1, patience=2 * REPORT_TIMEOUT.total_seconds())
         self._publishing = Lane("publishing", threads=PUBLISHING, patience=PATIENCE)
-        #: Whose first sentence is on its way: it must not come after the answer of a worker.
-        self.being_told = set[UUID]()
+        #: Those whose first sentence, or message, is on its way: nobody else is to send them
+        #: meanwhile, or that sentence would come after the answer of a worker.
+        self.in_hand = set[UUID]()
 
     async def ask(self, question: Callable[[Connection], T]) -> T:
         """What the question makes of a connection, in a transaction of its own.

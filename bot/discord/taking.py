@@ -75,16 +75,23 @@ async def take_on(desk: Desk, asked: Asked, new: NewRequest) -> None:
         asking = Asking(new, reply_to, sentences.QUEUED_BLINDLY, began)
         log.warning("request_not_kept", request_id=str(new.id), reason=str(error))
         desk.held.unkept.append(asking)
-    desk.being_told.add(new.id)
+    desk.in_hand.add(new.id)
+    try:
+        await _hand_over(desk, asked, asking, asked_at)
+    finally:
+        desk.in_hand.discard(new.id)
+
+
+async def _hand_over(desk: Desk, asked: Asked, asking: Asking, asked_at: datetime) -> None:
+    """Tell what it comes to, and send it. Raises Declined."""
+    new = asking.new
     try:
         await tell(asked, asking.told)
     except FAILURES as error:
         # Whoever asked reads less, and gets the video all the same.
         log.warning("answer_lost", interaction=asked.id, error=type(error).__name__)
-    finally:
-        desk.being_told.discard(new.id)
     try:
-        await desk.publish(new, reply_to, asked_at=asked_at)
+        await desk.publish(new, asking.reply_to, asked_at=asked_at)
     except Unavailable as error:
         log.warning("request_not_published", request_id=str(new.id), reason=str(error))
         await desk.forget_asking(new.id)

@@ -82,7 +82,7 @@ async def _keep(desk: Desk, *, look_in: timedelta) -> None:
 async def _look(desk: Desk, *, may_send: bool) -> None:
     """See once to all that are due. Raises Unavailable."""
     due = await desk.ask(lambda conn: sent.take(conn, limit=AT_ONCE, lease=LOOK_AGAIN))
-    late = [one for one in due if one.new.id not in desk.being_told]
+    late = [one for one in due if one.new.id not in desk.in_hand]
     if not late:
         return
     now = time.monotonic()

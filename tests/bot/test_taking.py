@@ -20,7 +20,7 @@ class Slow:
     def __init__(self) -> None:
         self.first_at: datetime | None = None
         self.asked_at: datetime | None = None
-        self.being_told = set[UUID]()
+        self.in_hand = set[UUID]()
 
     async def take_up(self, new: NewRequest, reply_to: ReplyTo, *, asked_at: float) -> Asking:
         self.first_at = datetime.now(UTC)

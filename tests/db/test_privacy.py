@@ -20,6 +20,7 @@ from db import (
     privacy,
     quotas,
     removal,
+    requests,
 )
 from db.engine import Database
 from db.events import EventType
@@ -42,8 +43,9 @@ def forget(database: Database, user: str = "alice") -> Forgotten:
         marked = privacy.forget(conn, user)
     with database.begin() as conn:
         # One after the other would be nearer to it; here nobody else is about.
-        going_on = [privacy.cancel(conn, each, is_counted=True) for each in marked.open_ids]
-    return Forgotten(marked.requests, sum(going_on))
+        found = [requests.get(conn, each) for each in marked.open_ids]
+        left = [keeping.cancel(conn, each, is_counted=True) for each in found if each]
+    return Forgotten(marked.requests, sum(not each.status.has_ended for each in left))
 
 
 def make_older(database: Database, *ids: UUID, by: timedelta = 2 * HOUR) -> None:

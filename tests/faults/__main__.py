@@ -60,6 +60,8 @@ def main(
 
     Exit status 1 says that they were not, or that a test has failed otherwise.
     """
+    if sum([bool(names), soak, kills, without_soak]) > 1:
+        raise click.UsageError("Accidents by name, --soak, --kills and --without-soak: one of them")
     parts = _parts(names, soak=soak, kills=kills, without_soak=without_soak, at_once=at_once)
     runs: list[list[Line]] = []
     has_failed = False

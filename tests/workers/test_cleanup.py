@@ -333,6 +333,22 @@ def test_the_outputs_of_the_forgotten_go_at_once_and_the_old_rows_with_them(
     assert system.row(young).gcs_prefix is None
 
 
+def test_vd3_what_is_forgotten_before_it_was_started_leaves_the_mark_while_messages_may_come(
+    make_system: MakeSystem,
+) -> None:
+    system = make_system()
+    waiting = admitted(system.database)
+    for number in (1, 0):
+        marked = forget(system)
+        assert (marked.requests, marked.being_made) == (number, 0)
+        # Nobody calls for it who has not heard of its end, though Postgres go now.
+        assert system.has_marker(waiting)
+    make_old_and_due(system)
+    system.start_worker()
+    until(lambda: not ids_in(system.database), what="the row is gone")
+    assert not folders(system)
+
+
 def test_vd3_a_request_that_is_forgotten_while_it_is_made_leaves_nothing(system: System) -> None:
     [request_id] = system.submit(new_request(generate_audio=False))
     system.wait_for_row(request_id, lambda row: row.status is Status.GENERATING)
