@@ -123,9 +123,11 @@ def _tell_addresses(
     _say(f"Flower:  {flower}  user {user}, password {shown}")
     _say(f"Health:  http://127.0.0.1:{web_port}/health/ready, and /metrics")
     _say("From another terminal, ask for a video with")
-    for name in ("DATABASE_URL", "REDIS_URL", "OUTPUT_DIR"):
-        if name not in given:
-            _say(f"  export {name}={shlex.quote(environment[name])}")
+    ours = [name for name in ("DATABASE_URL", "REDIS_URL", "OUTPUT_DIR") if name not in given]
+    # Who asks looks at the limits before he sends; they are to be the same ones.
+    limits = [name for name in ("DAILY_LIMIT", "MONTHLY_QUOTA") if name in environment]
+    for name in ours + limits:
+        _say(f"  export {name}={shlex.quote(environment[name])}")
     _say('  video-bot submit "a red kite over a grassy park"')
     _say("Ctrl-C stops everything.")
 

@@ -84,7 +84,8 @@ def tell(story: Story, running: Running, way: signal.Signals) -> None:
 def alone(place: Path) -> Story:
     """On servers of its own: used from a second terminal as it says, then Ctrl-C."""
     story = Story(place / "alone")
-    with started("up", "--folder", str(story.folder), env={"SANDBOX_SECONDS": "0"}) as running:
+    own = {"SANDBOX_SECONDS": "0", "DAILY_LIMIT": "7"}
+    with started("up", "--folder", str(story.folder), env=own) as running:
         running.wait_for("Ctrl-C stops everything")
         exports = dict(re.findall(r"export (\w+)=(\S+)", running.stdout))
         flower = running.wait_for(r"http://127\.0\.0\.1:(\d+)  user (\w+), password (\S+)$")
@@ -118,6 +119,8 @@ def test_it_tells_where_everything_is(alone: Story) -> None:
         "The database is migrated",
     ]
     assert f"  export OUTPUT_DIR={alone.folder / 'videos'}" in said
+    # Who asks from another terminal is told of the same limit as the worker's.
+    assert "  export DAILY_LIMIT=7" in said
     assert said[-2:] == ["Ctrl-C stops everything.", "Stopping"]
 
 
