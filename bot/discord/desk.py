@@ -158,15 +158,15 @@ class Desk:
 
     async def standing(self, user_id: str, guild_id: str) -> Standing:
         """How the user stands with all limits and budgets. Raises Unavailable."""
-        worker = self.settings.worker
-        return await self.ask(
-            lambda conn: limits.get_standing(
-                conn,
-                user_id,
-                guild_id,
-                daily_limit=worker.daily_limit,
-                monthly_quota=worker.monthly_quota,
-            )
+        return await self.ask(lambda conn: self._standing(conn, user_id, guild_id))
+
+    def _standing(self, conn: Connection, user_id: str, guild_id: str) -> Standing:
+        return limits.get_standing(
+            conn,
+            user_id,
+            guild_id,
+            daily_limit=self.settings.worker.daily_limit,
+            monthly_quota=self.settings.worker.monthly_quota,
         )
 
     def count_here(self, new: NewRequest, reason: str) -> None:
@@ -183,16 +183,10 @@ class Desk:
         limits are only read, to refuse early: what counts is the admission. `asked_at` is by the
         monotonic clock. Raises Declined, and Unavailable where it cannot be kept.
         """
-        cost_usd, worker = self.price(new), self.settings.worker
+        cost_usd = self.price(new)
 
         def question(conn: Connection) -> str | Limit:
-            standing = limits.get_standing(
-                conn,
-                new.user_id,
-                new.guild_id,
-                daily_limit=worker.daily_limit,
-                monthly_quota=worker.monthly_quota,
-            )
+            standing = self._standing(conn, new.user_id, new.guild_id)
             if refused_by := standing.refusing(cost_usd):
                 return refused_by
             told = sentences.queued(standing, cost_usd)

@@ -5,7 +5,6 @@ that crashes comes back without it. So whatever is no row yet and is missed ther
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
@@ -40,7 +39,7 @@ class Held:
 
     def __init__(self) -> None:
         #: What Postgres does not keep: for now this process alone knows of it.
-        self.unkept: deque[Asking] = deque()
+        self.unkept: list[Asking] = []
         self._kept: dict[UUID, Asking] = {}
 
     @property
@@ -64,6 +63,5 @@ class Held:
     def drop(self, is_meant: Callable[[Asking], bool]) -> None:
         """Remember nothing of these any more."""
         self._kept = {key: one for key, one in self._kept.items() if not is_meant(one)}
-        left = [one for one in self.unkept if not is_meant(one)]
-        self.unkept.clear()
-        self.unkept.extend(left)
+        # In place: somebody may be going through it.
+        self.unkept[:] = [one for one in self.unkept if not is_meant(one)]
