@@ -47,6 +47,7 @@ app = Celery(
     include=["workers.tasks", "workers.delivery_tasks", "workers.process"],
     events=transport.Told,
 )
+app.steps["consumer"].add(transport.Together)
 
 
 @app.on_configure.connect
