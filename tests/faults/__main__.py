@@ -21,8 +21,11 @@ from tests.faults.ledger import Line, over_all, table
 FOLDER = Path(__file__).parent
 NAMES = "\n".join(f"  {name}" for name in ACCIDENTS)
 WHOLE_SOAK = "test_a_whole_soak"
-COMMON: Final = ("-v", "-m", "long or not long", "--no-header", "-o", "faulthandler_timeout=600")
-"""Of what takes longer than those seconds it is shown where everybody stands."""
+COMMON: Final = (
+    *("-v", "-m", "long or not long", "--no-header", "--durations=20"),
+    # Of what takes longer than those seconds it is shown where everybody stands.
+    *("-o", "faulthandler_timeout=600"),
+)
 AT_ONCE: Final = 6
 
 
