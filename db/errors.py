@@ -1,5 +1,6 @@
 """What can go wrong between us and Postgres, in a few errors of our own."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from db.states import Status
@@ -51,3 +52,16 @@ class ClaimLost(DatabaseError):
 
     def __init__(self, request_id: UUID) -> None:
         super().__init__(f"The claim to start request {request_id} does not stand")
+
+
+class LaterRelease(DatabaseError):
+    """A request was made by a later release than this, and has what is not known here.
+
+    Transient, as an upgrade is: who knows it gets it when it is tried again.
+    """
+
+    def __init__(self, fields: Iterable[str]) -> None:
+        super().__init__(
+            f"A later release has made this request, with {', '.join(sorted(fields))}: "
+            "a process of that release has to take it"
+        )

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
+from db.errors import LaterRelease
 from db.states import Status
 
 Span = tuple[datetime, datetime]
@@ -62,10 +63,15 @@ class NewRequest:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "NewRequest":
-        """The reverse of :meth:`as_row`; what a row of an earlier release lacks has its default."""
-        values = dict(row)
+        """The reverse of :meth:`as_row`; what a row of an earlier release lacks has its default.
+
+        Raises LaterRelease where it says something that this one does not know.
+        """
+        values = {name: value for name, value in row.items() if value is not None}
+        if unknown := values.keys() - {*cls.__slots__}:
+            raise LaterRelease(unknown)
         for column, of_type in (("id", UUID), ("cost_usd", Decimal), ("source_id", UUID)):
-            if values.get(column) is not None:
+            if column in values:
                 values[column] = of_type(values[column])
         return cls(**values)
 

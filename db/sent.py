@@ -4,6 +4,7 @@ A function takes the caller's connection; every time is the database's clock.
 """
 
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -11,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    RowMapping,
     Uuid,
     delete,
     exists,
@@ -21,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
+from db.errors import LaterRelease
 from db.records import NewRequest, ReplyTo, Sent
 from db.tables import sent_requests, video_requests
 
@@ -61,7 +64,8 @@ def keep(
 def take(conn: Connection, *, limit: int, lease: timedelta) -> list[Sent]:
     """Up to `limit` of those to be looked at now, the longest due first; for `lease` nobody else's.
 
-    What is a row by now is done with, and dropped.
+    What is a row by now is done with, and dropped. What only a later release understands is left
+    to a bot of that.
     """
     due = c.due_at <= func.now()
     conn.execute(delete(sent_requests).where(due, _IS_A_ROW | (c.expires_at <= func.now())))
@@ -79,17 +83,22 @@ def take(conn: Connection, *, limit: int, lease: timedelta) -> list[Sent]:
         .values(due_at=func.now() + lease)
         .returning(sent_requests, (func.now() - c.expires_at + LIFE).label("age"))
     ).mappings()
-    return [
-        Sent(
-            NewRequest.from_row(each["request"]),
-            ReplyTo(each["application_id"], each["token"]),
-            each["told"],
-            each["sent_at"],
-            each["age"],
-            is_told_of=each["told_at"] is not None,
-        )
-        for each in found
-    ]
+    taken_up = []
+    for each in found:
+        with suppress(LaterRelease):
+            taken_up.append(_as_sent(each))
+    return taken_up
+
+
+def _as_sent(row: RowMapping) -> Sent:
+    return Sent(
+        NewRequest.from_row(row["request"]),
+        ReplyTo(row["application_id"], row["token"]),
+        row["told"],
+        row["sent_at"],
+        row["age"],
+        is_told_of=row["told_at"] is not None,
+    )
 
 
 def missed(conn: Connection, request_ids: Collection[UUID]) -> tuple[set[UUID], set[UUID]]:

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from db.deliveries import LATE
-from db.errors import DatabaseError, DatabaseUnavailable
+from db.errors import DatabaseError, DatabaseUnavailable, LaterRelease
 from workers import chain, delivering, outage, turns
 from workers.app import app
 from workers.chain import BrokerUnavailable
@@ -45,7 +45,7 @@ def deliver_late(self: RequestTask, request_id: str) -> None:
     bind=True,
     base=RequestTask,
     name="deliver_refusal",
-    autoretry_for=(DiscordError,),
+    autoretry_for=(DiscordError, LaterRelease),
     max_retries=8,
 )
 def deliver_refusal(self: RequestTask, request_id: str) -> None:

@@ -16,7 +16,7 @@ from celery import Task
 from celery.exceptions import Ignore
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from db.errors import DatabaseError, DatabaseUnavailable
+from db.errors import DatabaseError, DatabaseUnavailable, LaterRelease
 from db.meanwhile import Meanwhile
 from db.validation import InvalidRequest
 from workers import (
@@ -48,7 +48,7 @@ HICCUP: Final = 3
 class RequestTask(Task[Any, Any]):
     """What all tasks of the chain have in common."""
 
-    autoretry_for = (DatabaseUnavailable, BrokerUnavailable)
+    autoretry_for = (DatabaseUnavailable, BrokerUnavailable, LaterRelease)
     max_retries = None
     retry_backoff = 1
     retry_backoff_max = 30
@@ -65,7 +65,8 @@ class RequestTask(Task[Any, Any]):
             bind_contextvars(request_id=args[0])
 
 
-# Whatever Postgres says to it, a request that is not a row yet is in its message alone.
+# Whatever Postgres says to it, and whoever has made it, a request that is not a row yet is in its
+# message alone.
 @app.task(
     bind=True,
     base=RequestTask,

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from db import budgets, events, history, keeping, leases, limits, requests, statistics
 from db.engine import Database
-from db.errors import RequestNotFound
+from db.errors import LaterRelease, RequestNotFound
 from db.events import EventType
 from db.history import EVERYTHING, Wanted
 from db.records import Request
@@ -209,3 +209,10 @@ def test_a_new_request_comes_out_of_its_message_as_it_went_in() -> None:
     row = new.as_row()
     del row["source_id"]
     assert type(new).from_row(row).source_id is None
+
+
+def test_what_only_a_later_release_understands_is_not_taken_for_less() -> None:
+    row = new_request().as_row()
+    assert type(new_request()).from_row(row | {"style": None}).as_row() == row
+    with pytest.raises(LaterRelease, match="with lens, style: a process of that release"):
+        type(new_request()).from_row(row | {"style": "oil", "lens": 35})

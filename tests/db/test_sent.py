@@ -55,6 +55,17 @@ def test_each_is_looked_at_when_it_is_due_and_by_one(database: Database) -> None
         assert number(conn) == 2
 
 
+def test_what_a_later_release_has_sent_is_left_to_it(database: Database) -> None:
+    ours, theirs = new_request(), new_request()
+    with database.autocommit() as conn:
+        keep(conn, ours)
+        keep(conn, theirs)
+        changed = """UPDATE sent_requests SET request = request || '{"style": "oil"}'"""
+        conn.execute(text(f"{changed} WHERE request_id = :id"), {"id": theirs.id})
+        assert take(conn) == [ours.id]
+        assert number(conn) == 2
+
+
 def test_what_a_crash_has_taken_is_missed(database: Database) -> None:
     kept, admitted, lost = new_request(), new_request(), new_request()
     with database.autocommit() as conn:

@@ -14,6 +14,7 @@ from db.engine import Database
 from db.records import NewRequest, Request
 from db.states import Status
 from tests.db.rows import LEASE, admitted, make_due, new_request
+from tests.workers.broker import altered
 from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
 from tests.workers.waiting import until
@@ -183,6 +184,27 @@ def test_a_message_of_the_release_before_is_worked_on(system: System, link: str)
     assert row.status is Status.COMPLETED
     assert system.calls()[new.id] == 1
     assert (row.negative_prompt, row.source_id) == (None, None)
+
+
+def test_a_message_of_a_later_release_waits_for_a_worker_of_that(make_system: MakeSystem) -> None:
+    system = make_system()
+    worker = system.start_worker()
+    new = asked()
+    [(queue, raw)] = system.broker.record(lambda: chain.enqueue(new))
+    system.broker.deliver(queue, altered(raw, video_request=new.as_row() | {"style": "oil"}))
+
+    def is_to_be_tried_again() -> bool:
+        return any(each.eta and new.id in each.request_ids for each in system.broker.messages())
+
+    until(is_to_be_tried_again, what="it is to be tried again")
+    said = "A later release has made this request, with style"
+    until(lambda: said in worker.log, what="the log says why")
+    assert "Traceback" not in worker.log
+    assert system.find(new.id) is None
+    # One that says nothing of what is new there need not wait.
+    system.broker.deliver(queue, altered(raw, video_request=new.as_row() | {"style": None}))
+    [row] = system.wait_until_ended([new.id])
+    assert row.status is Status.COMPLETED
 
 
 def test_a_marker_without_a_claim_is_a_call_of_unknown_outcome(system: System) -> None:
