@@ -1,6 +1,5 @@
 """What can go wrong between us and Postgres, in a few errors of our own."""
 
-from collections.abc import Iterable
 from uuid import UUID
 
 from db.states import Status
@@ -59,9 +58,3 @@ class LaterRelease(DatabaseError):
 
     Transient, as an upgrade is: who knows it gets it when it is tried again.
     """
-
-    def __init__(self, fields: Iterable[str]) -> None:
-        super().__init__(
-            f"A later release has made this request, with {', '.join(sorted(fields))}: "
-            "a process of that release has to take it"
-        )

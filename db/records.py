@@ -67,11 +67,15 @@ class NewRequest:
 
         Raises LaterRelease where it says something that this one does not know.
         """
-        values = {name: value for name, value in row.items() if value is not None}
-        if unknown := values.keys() - {*cls.__slots__}:
-            raise LaterRelease(unknown)
+        values = {name: row[name] for name in row if name in cls.__slots__}
+        said = [name for name in row if name not in values and row[name] is not None]
+        if said:
+            raise LaterRelease(
+                f"A later release has made this request, with {', '.join(sorted(said))}: "
+                "a process of that release has to take it"
+            )
         for column, of_type in (("id", UUID), ("cost_usd", Decimal), ("source_id", UUID)):
-            if column in values:
+            if values.get(column) is not None:
                 values[column] = of_type(values[column])
         return cls(**values)
 

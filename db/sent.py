@@ -4,7 +4,6 @@ A function takes the caller's connection; every time is the database's clock.
 """
 
 from collections.abc import Collection
-from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -12,8 +11,9 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    RowMapping,
+    Text,
     Uuid,
+    cast,
     delete,
     exists,
     func,
@@ -21,9 +21,8 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
-from db.errors import LaterRelease
 from db.records import NewRequest, ReplyTo, Sent
 from db.tables import sent_requests, video_requests
 
@@ -32,6 +31,10 @@ LIFE: Final = timedelta(minutes=14)
 
 c = sent_requests.c
 _whose: Final[ColumnElement[str]] = c.request["user_id"].astext
+#: A later release has said nothing in it that this one does not know (see NewRequest.from_row).
+_known = cast([*NewRequest.__slots__], ARRAY(Text))
+_unknown = func.jsonb_strip_nulls(c.request.op("-", return_type=JSONB)(_known), type_=JSONB)
+_IS_UNDERSTOOD: Final = _unknown == {}
 _IS_A_ROW: Final = exists().where(video_requests.c.id == c.request_id)
 
 
@@ -71,7 +74,7 @@ def take(conn: Connection, *, limit: int, lease: timedelta) -> list[Sent]:
     conn.execute(delete(sent_requests).where(due, _IS_A_ROW | (c.expires_at <= func.now())))
     taken = (
         select(c.request_id)
-        .where(due)
+        .where(due, _IS_UNDERSTOOD)
         .order_by(c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -83,22 +86,17 @@ def take(conn: Connection, *, limit: int, lease: timedelta) -> list[Sent]:
         .values(due_at=func.now() + lease)
         .returning(sent_requests, (func.now() - c.expires_at + LIFE).label("age"))
     ).mappings()
-    taken_up = []
-    for each in found:
-        with suppress(LaterRelease):
-            taken_up.append(_as_sent(each))
-    return taken_up
-
-
-def _as_sent(row: RowMapping) -> Sent:
-    return Sent(
-        NewRequest.from_row(row["request"]),
-        ReplyTo(row["application_id"], row["token"]),
-        row["told"],
-        row["sent_at"],
-        row["age"],
-        is_told_of=row["told_at"] is not None,
-    )
+    return [
+        Sent(
+            NewRequest.from_row(each["request"]),
+            ReplyTo(each["application_id"], each["token"]),
+            each["told"],
+            each["sent_at"],
+            each["age"],
+            is_told_of=each["told_at"] is not None,
+        )
+        for each in found
+    ]
 
 
 def missed(conn: Connection, request_ids: Collection[UUID]) -> tuple[set[UUID], set[UUID]]:
@@ -153,8 +151,9 @@ def forget(conn: Connection, request_id: UUID) -> None:
 
 
 def of(conn: Connection, user_id: str) -> list[NewRequest]:
-    """All that a user has sent and is no row yet."""
-    theirs = select(c.request).where(_whose == user_id, ~_IS_A_ROW).order_by(c.sent_at)
+    """All that a user has sent and is no row yet, as far as this release understands it."""
+    mine = _whose == user_id, ~_IS_A_ROW, _IS_UNDERSTOOD
+    theirs = select(c.request).where(*mine).order_by(c.sent_at)
     return [NewRequest.from_row(found) for found in conn.execute(theirs).scalars()]
 
 

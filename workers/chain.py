@@ -47,6 +47,7 @@ HEADER: Final = "video_request"
 REPLY_HEADER: Final = "video_reply_to"
 REFUSAL_HEADER: Final = "video_refusal"
 
+UNUSED_HEADER: Final = "video_unused_claim"
 ASKED_AT: Final = "video_asked_at"
 """The header that tells when somebody asked for it, however often it is sent."""
 
@@ -182,6 +183,17 @@ def received_asked_at(headers: Mapping[str, Any] | None) -> datetime | None:
     """When it was asked for; None of a message of the release before, which did not tell."""
     found = (headers or {}).get(ASKED_AT)
     return None if found is None else datetime.fromisoformat(found)
+
+
+def with_unused(headers: Mapping[str, Any], claim: UUID | None) -> dict[str, Any]:
+    """The headers of a start that is tried again, whose row may have a claim without a call."""
+    return {**headers, UNUSED_HEADER: None if claim is None else str(claim)}
+
+
+def received_unused(headers: Mapping[str, Any]) -> UUID | None:
+    """That claim, if there may be one."""
+    found = headers.get(UNUSED_HEADER)
+    return None if found is None else UUID(found)
 
 
 def received_refusal(headers: Mapping[str, Any] | None) -> str:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
+from uuid import UUID
 
 import structlog
 
@@ -19,7 +20,15 @@ T = TypeVar("T")
 
 
 class NotClaimed(DatabaseUnavailable):
-    """Whether the request may be started could not be asked; nothing was done."""
+    """Whether the request may be started could not be asked; nothing was done.
+
+    It may have been answered all the same, and nobody heard it: then the row has a claim that no
+    call was made with, `unused`.
+    """
+
+    def __init__(self, reason: str, unused: UUID | None = None) -> None:
+        super().__init__(reason)
+        self.unused = unused
 
 
 class Unwritten(DatabaseUnavailable):

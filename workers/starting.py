@@ -46,20 +46,25 @@ class Step(Enum):
     STOPPED = auto()
 
 
-def start(context: Context, request_id: UUID) -> Step:
+def start(context: Context, request_id: UUID, *, unused: UUID | None = None) -> Step:
     """``pending → generating``, by at most one paid call whatever dies and whenever.
 
     Raises NotClaimed where Postgres is away before that, and Unwritten where it is afterwards.
+    What the row may have of an earlier try, which was `unused`, is given back first.
     """
     claim = uuid4()
     call_until = time.monotonic() + turns.CALL_WITHIN.total_seconds()
     try:
+        if unused is not None:
+            with context.database.autocommit() as conn:
+                leases.release(conn, request_id, unused, due_in=timedelta(0))
+            unused = None
         request = turns.claim(context, request_id, claim)
     except PoolExhausted:
         # It is there all the same, and the task is tried again.
         raise
     except DatabaseUnavailable as error:
-        raise NotClaimed(str(error)) from error
+        raise NotClaimed(str(error), unused or claim) from error
     if request is None:
         return _not_claimed(context, request_id)
     _remember(context, request, due_in=context.provider.call_time + context.settings.rescue_after)

@@ -18,6 +18,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from db.errors import DatabaseError, DatabaseUnavailable, LaterRelease
 from db.meanwhile import Meanwhile
+from db.sent import LIFE
 from db.validation import InvalidRequest
 from workers import (
     admitting,
@@ -34,6 +35,7 @@ from workers import (
     words,
 )
 from workers.app import app
+from workers.attempts import backoff
 from workers.context import context
 from workers.errors import BrokerUnavailable
 from workers.insisting import NotClaimed, Unwritten
@@ -75,9 +77,16 @@ class RequestTask(Task[Any, Any]):
 )
 def create_request(self: RequestTask, request_id: str) -> None:
     """(nothing) → ``pending``, unless a limit is reached or the request cannot be taken on."""
-    new = chain.received(self.request.headers)
-    reply_to = chain.received_reply(self.request.headers)
     asked_at = chain.received_asked_at(self.request.headers)
+    reply_to = chain.received_reply(self.request.headers)
+    try:
+        new = chain.received(self.request.headers)
+    except LaterRelease as error:
+        if asked_at is None or datetime.now(UTC) - asked_at < LIFE:
+            raise
+        # Whoever has asked was told an end.
+        log.error("request_given_up", reason=str(error))
+        raise Ignore from None
     try:
         admission = admitting.admit(context(), new, reply_to=reply_to, asked_at=asked_at)
     except InvalidRequest as error:
@@ -98,14 +107,19 @@ def create_request(self: RequestTask, request_id: str) -> None:
 @app.task(bind=True, base=RequestTask, name="start_generation")
 def start_generation(self: RequestTask, request_id: str) -> None:
     """``pending → generating``, by one paid call."""
-    headers = self.request.headers
+    headers = self.request.headers or {}
+    new = chain.received(headers) if chain.carries_request(headers) else None
     try:
-        step = starting.start(context(), UUID(request_id))
+        unused = chain.received_unused(headers)
+        step = starting.start(context(), UUID(request_id), unused=unused)
     except NotClaimed as error:
-        if not chain.carries_request(headers):
-            raise
-        new = admitting.priced(context(), chain.received(headers))
-        known = Meanwhile(new, datetime.now(UTC), has_row=True)
+        if new is None:
+            # Only Postgres knows more of it.
+            after = backoff(self.request.retries).total_seconds()
+            told = chain.with_unused(headers, error.unused)
+            raise self.retry(exc=error, countdown=after, headers=told) from None
+        new = admitting.priced(context(), new)
+        known = Meanwhile(new, datetime.now(UTC), has_row=True, unused_claim=error.unused)
         outage.take_over(context(), known, chain.received_reply(headers), error)
         raise Ignore from None
     except Unwritten as error:

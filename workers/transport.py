@@ -76,13 +76,16 @@ class Together(bootsteps.StartStopStep):
         self._is_due = False
 
     def start(self, parent: Any) -> None:
-        """Begin, at every connection: the timers of the one before are gone."""
-        self._is_due = False
+        """Begin, at every connection."""
         if parent.hub is not None and parent.event_dispatcher is not None:
             parent.event_dispatcher.on_send_buffered = lambda: self._wait(parent)
 
     def stop(self, parent: Any) -> None:
-        """Tell the rest."""
+        """Tell the rest, and nothing again that could not be told before."""
+        self._tell(parent)
+
+    def shutdown(self, parent: Any) -> None:
+        """Tell of the tasks that have ended since, for which the worker has waited."""
         self._tell(parent)
 
     def _wait(self, parent: Any) -> None:
@@ -93,7 +96,7 @@ class Together(bootsteps.StartStopStep):
     def _tell(self, parent: Any) -> None:
         self._is_due = False
         if parent.event_dispatcher is not None:
-            parent.event_dispatcher.flush()
+            parent.event_dispatcher.flush(errors=False)
 
 
 def use() -> None:

@@ -63,7 +63,10 @@ def test_what_a_later_release_has_sent_is_left_to_it(database: Database) -> None
         changed = """UPDATE sent_requests SET request = request || '{"style": "oil"}'"""
         conn.execute(text(f"{changed} WHERE request_id = :id"), {"id": theirs.id})
         assert take(conn) == [ours.id]
-        assert number(conn) == 2
+        assert [each.id for each in sent.of(conn, theirs.user_id)] == [ours.id]
+        # It is due for a bot of that release, as it was.
+        its = "SELECT due_at <= now() FROM sent_requests WHERE request_id = :id"
+        assert conn.execute(text(its), {"id": theirs.id}).scalar_one()
 
 
 def test_what_a_crash_has_taken_is_missed(database: Database) -> None:

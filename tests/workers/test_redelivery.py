@@ -12,6 +12,7 @@ import pytest
 from db import leases, requests
 from db.engine import Database
 from db.records import NewRequest, Request
+from db.sent import LIFE
 from db.states import Status
 from tests.db.rows import LEASE, admitted, make_due, new_request
 from tests.workers.broker import altered
@@ -201,6 +202,11 @@ def test_a_message_of_a_later_release_waits_for_a_worker_of_that(make_system: Ma
     until(lambda: said in worker.log, what="the log says why")
     assert "Traceback" not in worker.log
     assert system.find(new.id) is None
+    # Nobody waits for it any more when its answer can be filled no more.
+    old = (datetime.now(UTC) - LIFE).isoformat()
+    late = new.as_row() | {"style": "oil"}
+    system.broker.deliver(queue, altered(raw, video_request=late, video_asked_at=old))
+    until(lambda: worker.said("request_given_up"), what="an old one is given up")
     # One that says nothing of what is new there need not wait.
     system.broker.deliver(queue, altered(raw, video_request=new.as_row() | {"style": None}))
     [row] = system.wait_until_ended([new.id])
