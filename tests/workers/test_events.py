@@ -2,15 +2,15 @@
 
 import base64
 import json
-import os
-import signal
 from collections import Counter
 from contextlib import closing
 from typing import Any, cast
 
+import psutil
 import pytest
 from kombu import Connection
 from redis import Redis
+from sqlalchemy import text
 
 from tests.db.rows import new_request
 from tests.workers.broker import Watch
@@ -90,24 +90,27 @@ def test_events_are_told_after_redis_has_closed_every_connection(system: System)
 
 
 def test_a_task_that_ends_with_its_worker_is_told_of(system: System) -> None:
-    def is_told(kind: str) -> bool:
-        return any(each["uuid"] == task_id for each in watch.of_type(kind))
-
-    [child] = system.worker.children()
-    system.wait_until_quiet()
+    worker = system.worker
+    threads = psutil.Process(worker.pid).num_threads()
     with system.watch() as watch:
-        os.kill(child, signal.SIGSTOP)
-        system.submit(new_request())
-        [held] = until(
-            lambda: [each for each in system.broker.messages() if each.is_held],
-            what="the worker has a task",
-        )
-        task_id = held.task_id
-        os.kill(child, signal.SIGCONT)
-        until(lambda: is_told("task-started"), what="it runs")
-        system.worker.terminate()
-        system.worker.wait()
-        until(lambda: is_told("task-succeeded"), what="its end is told")
+        with system.database.begin() as conn:
+            conn.execute(text("LOCK TABLE video_requests"))
+            system.submit(new_request())
+            until(lambda: _told(watch, "task-started"), what="it runs")
+            worker.terminate()
+            until(
+                lambda: psutil.Process(worker.pid).num_threads() > threads,
+                what="the worker waits for its child",
+            )
+        worker.wait()
+        until(lambda: _told(watch, "task-succeeded"), what="its end is told")
+
+
+def _told(watch: Watch, kind: str) -> list[str]:
+    """What is told so of the first links."""
+    names = {each["uuid"]: each["name"] for each in watch.of_type("task-received")}
+    uuids = [each["uuid"] for each in watch.of_type(kind)]
+    return [uuid for uuid in uuids if names.get(uuid) == LINKS[0]]
 
 
 def test_a_channel_makes_one_client_for_each_pool_of_connections(system: System) -> None:
