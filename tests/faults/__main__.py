@@ -26,7 +26,7 @@ COMMON: Final = (
     # Of what takes longer than those seconds it is shown where everybody stands.
     *("-o", "faulthandler_timeout=600"),
 )
-AT_ONCE: Final = 6
+AT_ONCE: Final = 8
 
 
 @click.command(epilog=f"\b\nAccidents, all of them unless some are named:\n{NAMES}")

@@ -38,11 +38,20 @@ class Hold:
 
 @dataclass(eq=False)
 class _Line:
-    """One connection, and what was sent by it since the last answer."""
+    """One connection, and what was sent by it since the last answer.
+
+    Of Postgres' transactions it is all of them, from beginning to end.
+    """
 
     port: int
     hold: Hold | None = None
     sent: bytes = field(default=b"", repr=False)
+
+    def is_answered(self) -> None:
+        """What was sent is over, unless it is part of a transaction that goes on."""
+        begun, ended = self.sent.rfind(b"BEGIN\0"), self.sent.rfind(b"COMMIT\0")
+        if begun <= max(ended, self.sent.rfind(b"ROLLBACK\0")):
+            self.sent = b""
 
 
 class Relay:
@@ -136,7 +145,7 @@ class Relay:
     ) -> None:
         try:
             while part := await reader.read(65_536):
-                line.sent = b""
+                line.is_answered()
                 if line.hold is not None:
                     line.hold.line = line.port
                     await line.hold.over.wait()

@@ -1,37 +1,92 @@
-"""Postgres has done what it was asked for, and nobody has heard of it."""
+"""The line to Postgres is cut at each write of a request's way, while both of its ends live.
+
+Before the write has arrived, or after it was done and before anybody has heard of that; who asked
+for it cannot know which. It costs no request its video, and makes nobody pay or answer twice.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Final
 
 import pytest
 
-from db.states import Status
-from tests.db.rows import new_request
+from tests.e2e.delivery import Studio, new_studio
+from tests.e2e.discord import FakeDiscord, Person, fake_discord
+from tests.faults.conftest import Record
+from tests.faults.ledger import draw_up
 from tests.faults.points import Death
-from tests.faults.relay import relay
+from tests.faults.relay import Relay, relay
 from tests.workers.conftest import MakeSystem
-from workers import admitting, chain
+from workers import chain
+
+#: What each write says, beside the request's id.
+WRITES: Final = {
+    "admission": ("CALL admit_unless_forgotten",),
+    "claim": ("claimed_at=now()",),
+    "start": ("operation_name=", "started_at=now()"),
+    "poll": ("= ANY (", "attempts="),
+    "completion": ("completed_at=now()",),
+    "answer begun": ("delivery_attempts=", "COMMIT"),
+    "answer written": ("delivered_at=now()", "COMMIT"),
+}
+
+Place = tuple[Studio, Relay]
 
 
-@pytest.mark.parametrize("is_carried", [True, False], ids=["by its message", "by its row"])
-def test_a_claim_that_nobody_heard_of_is_given_back(
-    make_system: MakeSystem, *, is_carried: bool
+@pytest.fixture(scope="module")
+def place(make_shared_system: MakeSystem) -> Iterator[Place]:
+    """A system whose worker speaks to Postgres by a line that can be cut."""
+    with ExitStack() as stack:
+        discord = stack.enter_context(fake_discord())
+        studio = new_studio(
+            stack,
+            make_shared_system,
+            discord,
+            RESCUE_AFTER_SECONDS=2,
+            GENERATION_TIMEOUT_SECONDS=30,
+            DAILY_LIMIT=100,
+        )
+        way = stack.enter_context(relay(studio.system.environment["DATABASE_URL"]))
+        studio.system.start_worker(DATABASE_URL=way.url)
+        yield studio, way
+        assert not discord.unexpected
+
+
+@pytest.fixture
+def discord(place: Place) -> FakeDiscord:
+    return place[0].discord
+
+
+@pytest.mark.parametrize("when", Death)
+@pytest.mark.parametrize("write", WRITES)
+def test_the_line_to_postgres_is_cut(
+    place: Place, ana: Person, record: Record, write: str, when: Death
 ) -> None:
-    # Otherwise it was as if somebody had died who may have made the call: nobody makes it again.
-    system = make_system(GENERATION_TIMEOUT_SECONDS=20, RESCUE_AFTER_SECONDS=2)
-    new = new_request()
-    with (
-        relay(system.environment["DATABASE_URL"]) as way,
-        way.held("claimed_at=now()", str(new.id), when=Death.AFTER) as claim,
-    ):
-        system.start_worker(DATABASE_URL=way.url)
-        if is_carried:
-            system.submit(new)
-        else:
-            admitting.admit(system.context, new)
-            with system.broker.in_use():
-                chain.resume(new.id, at="start_generation")
-        claim.wait()
-        assert system.row(new.id).claim is not None
+    studio, way = place
+    new = studio.request(ana)
+    with way.held(*WRITES[write], str(new.id), when=when) as held:
+        asked = studio.ask(ana, id=new.id)
+        held.wait()
         with way.closed():
             pass
-        [row] = system.wait_until_ended([new.id])
-    assert row.status is Status.COMPLETED
-    assert system.calls()[new.id] == 1
+    studio.wait_until_delivered(asked)
+    record(line := draw_up(f"{write} cut off, {when}", studio, [asked]))
+    # Nobody died, so nothing is excused.
+    assert (line.ended, line.paid_calls, line.answers) == (1, 1, 1)
+    assert studio.system.row(asked.id).counted
+
+
+def test_a_start_without_its_message_is_cut_off(place: Place, ana: Person) -> None:
+    # Only its row tells of it, as where it has waited for its turn.
+    studio, way = place
+    new = studio.request(ana)
+    with way.held(*WRITES["claim"], str(new.id), when=Death.AFTER) as held:
+        asked = studio.admit(ana, id=new.id)
+        with studio.system.broker.in_use():
+            chain.resume(new.id, at="start_generation")
+        held.wait()
+        assert studio.system.row(new.id).claim is not None
+        with way.closed():
+            pass
+    studio.wait_until_delivered(asked)
+    assert studio.system.calls()[new.id] == 1
