@@ -45,9 +45,9 @@ def test_a_frozen_worker_comes_back_to_a_backlog(make_system: MakeSystem) -> Non
     worker = system.start_worker()
     system.start_beat()
     until(lambda: system.overdue(LATE) == 0, what="all are followed", within=60)
-    # A message for each batch; as many again that have run and are not yet acknowledged; half as
-    # many for batches that are not full, for a sweep takes what is due by then; sweeps.
-    bound = 5 * IN_FLIGHT // (2 * BATCH) + 10
+    # A message for each batch; as many again that have run and are not yet acknowledged; until they
+    # expire, one that is not full of each sweep, by the worker and by beat; and sweeps themselves.
+    bound = 2 * IN_FLIGHT // BATCH + 2 * RESCUE_AFTER + 10
     most = 0
 
     def is_bounded() -> bool:
