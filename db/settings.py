@@ -31,6 +31,17 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
+    def __init__(self, **given: Any) -> None:
+        """Read them. Raises ValidationError, or SettingsError where there is no reading `.env`."""
+        try:
+            super().__init__(**given)
+        except UnicodeDecodeError:
+            raise SettingsError(
+                "The file .env in this folder is not UTF-8: save it as that"
+            ) from None
+        except OSError as error:
+            raise SettingsError(f"The file .env in this folder cannot be read: {error}") from None
+
 
 class DatabaseSettings(Settings):
     """How to reach Postgres, and how much of it a process may take."""
@@ -128,6 +139,8 @@ def _wanted(detail: ErrorDetails, field: FieldInfo) -> str:
         return f"must be one of {detail['ctx']['expected']}"
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"])
+    if field.annotation is bool:
+        return "must be true or false"
     bounds: dict[str, Any] = {}
     for rule in field.metadata:
         bounds |= {name: getattr(rule, name) for name in ("ge", "gt", "le") if hasattr(rule, name)}

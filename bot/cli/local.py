@@ -9,6 +9,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import IO, Final
 
+from bot.cli.errors import CommandFailed
 from db import processes
 from db.embedded import postgres
 from db.embedded_server import FolderInUse, held, make_folder
@@ -66,9 +67,22 @@ def servers(
             environment["REDIS_URL"] = stack.enter_context(redis(folder))
             report("Redis is up")
         os.environ.update(environment)
+        if "REDIS_URL" in given:
+            _require_redis()
         migrate.migrate(read(DatabaseSettings).url, write=lambda _line: None)
         report("The database is migrated")
         yield environment
+
+
+def _require_redis() -> None:
+    """Raise CommandFailed where it is not there: whoever starts all this waits for no operator."""
+    from workers import checks
+    from workers.findings import Wrong
+
+    try:
+        checks.redis()
+    except Wrong as wrong:
+        raise CommandFailed(f"{wrong}. {wrong.remedy}.") from None
 
 
 @contextmanager

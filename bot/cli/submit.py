@@ -1,5 +1,6 @@
 """``video-bot submit`` and ``remix``: put a request on its way, as the Discord bot would."""
 
+import math
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -23,12 +24,19 @@ NOT_TAKEN_UP = "No worker has taken it up yet, or one with stricter limits has r
 KNOWN = "There is a request with this id already; it stands as it was, and no other is made."
 
 
+def _finite(_context: click.Context, _option: click.Parameter, value: float) -> float:
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number of seconds.")
+    return value
+
+
 def sending_options(command: F) -> F:
     """Add who asks where, the request's id, and how long to wait for a worker."""
     for add in (
         click.option(
             "--wait",
             type=click.FloatRange(min=0),
+            callback=_finite,
             default=10,
             show_default=True,
             help="Seconds to wait for a worker to take it on; 0 asks for nothing.",
@@ -104,7 +112,7 @@ def send(new: "NewRequest", wait: float) -> None:
     from bot.cli.admission import check_limit, priced, wait_for_row
     from db.engine import connect_at_startup
     from db.settings import DatabaseSettings, read, require
-    from workers import providers
+    from workers import providers, remedies
     from workers.chain import enqueue
     from workers.errors import BrokerUnavailable
     from workers.logs import configure
@@ -121,9 +129,10 @@ def send(new: "NewRequest", wait: float) -> None:
     try:
         enqueue(new)
     except BrokerUnavailable as error:
+        reason = str(error).removesuffix(".")
         raise CommandFailed(
-            f"{str(error).removesuffix('.')}. Should it have arrived all the same: "
-            f"trying again with --id {new.id} asks for no second video"
+            f"{reason}. {remedies.of_redis(reason)}, and try again with --id {new.id}: "
+            "should this one have arrived all the same, that asks for no second video"
         ) from None
     click.echo(str(new.id))
     if known is not None:

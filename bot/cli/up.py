@@ -29,6 +29,7 @@ COLOURS: Final = {
     "bot": "blue",
 }
 """The processes, in the order in which they start."""
+PLACES: Final = ("DATABASE_URL", "REDIS_URL", "OUTPUT_DIR")
 LOOK_EVERY: Final = 0.2
 """Seconds."""
 SERVERS_EVERY: Final = 5
@@ -66,8 +67,8 @@ def up(folder: Path | None) -> None:
     with ExitStack() as stack:
         wanted = folder or home(_say) / "up"
         place = stack.enter_context(local.free_folder(wanted, report=_say))
-        theirs = [name for name in ("DATABASE_URL", "REDIS_URL", "OUTPUT_DIR") if name in given]
-        but = f", but for what {' and '.join(theirs)} say" if theirs else ""
+        theirs = _theirs(given)
+        but = f", but for what lies where the environment says: {theirs}" if theirs else ""
         _say(f"Everything is kept in {place}{but}")
         servers = stack.enter_context(local.servers(place, given, report=_say))
         environment = {**servers, **_flower(place, given)}
@@ -92,6 +93,11 @@ def up(folder: Path | None) -> None:
             if variable not in given
         }
         _watch(children, own_servers)
+
+
+def _theirs(given: Mapping[str, str]) -> str:
+    """What of the places the user has named."""
+    return " and ".join(name for name in PLACES if name in given)
 
 
 def _flower(place: Path, given: Mapping[str, str]) -> dict[str, str]:
@@ -123,11 +129,13 @@ def _tell_addresses(
     _say(f"Flower:  {flower}  user {user}, password {shown}")
     _say(f"Health:  http://127.0.0.1:{web_port}/health/ready, and /metrics")
     _say("From another terminal, ask for a video with")
-    ours = [name for name in ("DATABASE_URL", "REDIS_URL", "OUTPUT_DIR") if name not in given]
+    ours = [name for name in PLACES if name not in given]
     # Who asks looks at the limits before he sends; they are to be the same ones.
     limits = [name for name in ("DAILY_LIMIT", "MONTHLY_QUOTA") if name in environment]
     for name in ours + limits:
         _say(f"  export {name}={shlex.quote(environment[name])}")
+    if theirs := _theirs(given):
+        _say(f"  (and {theirs} as here)")
     _say('  video-bot submit "a red kite over a grassy park"')
     _say("Ctrl-C stops everything.")
 

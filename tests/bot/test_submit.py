@@ -190,8 +190,9 @@ def test_without_waiting_it_says_nothing_of_it(system: System, new_broker: NewBr
 def assert_it_names_redis(found: subprocess.CompletedProcess[str]) -> None:
     assert (found.returncode, found.stdout) == (1, "")
     assert re.fullmatch(
-        r"video-bot: Redis did not confirm the message: .*\. Should it have arrived all the same: "
-        r"trying again with --id [0-9a-f-]{36} asks for no second video\n",
+        r"video-bot: Redis did not confirm the message: .*\. (Start Redis, or correct REDIS_URL|"
+        r"Correct the password in REDIS_URL), and try again with --id [0-9a-f-]{36}: "
+        r"should this one have arrived all the same, that asks for no second video\n",
         found.stderr,
     ), found.stderr
     assert SECRET not in found.stderr
@@ -296,6 +297,13 @@ def test_several_problems_are_told_at_once() -> None:
     said.encode()
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1"])
+def test_a_wait_without_an_end_is_refused(seconds: str) -> None:
+    found = run("submit", PROMPT, "--wait", seconds, env={})
+    assert (found.returncode, found.stdout) == (2, "")
+    assert "Invalid value for '--wait'" in found.stderr
+
+
 def test_settings_that_are_missing_are_named(system: System) -> None:
     del system
     found = run("submit", PROMPT, env={"DAILY_LIMIT": "many"})
@@ -327,7 +335,7 @@ def test_redis_frozen_and_the_same_request_when_it_has_thawed(
             found = system.submit(*asked, REDIS_URL=url)
             seconds = time.monotonic() - begin
         assert_it_names_redis(found)
-        assert f"--id {request_id} " in found.stderr
+        assert f"--id {request_id}: " in found.stderr
         # Two for Redis, where it once were ten and more; the rest is Python's on a busy machine.
         assert seconds < 12
         assert client.keys("starting") == []

@@ -231,7 +231,7 @@ def test_given_servers_are_used_and_none_are_started(given: Given) -> None:
     assert not (given.folder / "redis").exists()
     assert given.lines[0].endswith(
         f"Everything is kept in {given.folder}, "
-        "but for what DATABASE_URL and REDIS_URL and OUTPUT_DIR say"
+        "but for what lies where the environment says: DATABASE_URL and REDIS_URL and OUTPUT_DIR"
     )
 
 
@@ -247,6 +247,7 @@ def test_what_the_user_has_set_is_not_printed(given: Given) -> None:
     assert "user operator, password as in FLOWER_BASIC_AUTH" in said
     assert "hush-hush" not in said
     assert "export" not in said
+    assert "  (and DATABASE_URL and REDIS_URL and OUTPUT_DIR as here)" in said
 
 
 def test_the_death_of_a_process_ends_all(given: Given) -> None:
@@ -272,6 +273,18 @@ def test_the_death_of_its_own_server_ends_all(place: Path, server: str, program:
         found[0].kill()
         assert running.end(seconds=IN_TIME) == 1
         assert running.stderr.startswith(f"video-bot: {server} has ended")
+    assert_nothing_left(folder)
+
+
+def test_a_redis_that_is_not_there_is_told_of_before_anything_starts(place: Path) -> None:
+    folder = place / "without-redis"
+    found = run("up", "--folder", str(folder), env={"REDIS_URL": "redis://:hush@127.0.0.1:1/0"})
+    assert found.returncode == 1
+    assert re.fullmatch(
+        r"video-bot: .*127\.0\.0\.1:1.*\. Start Redis, or correct REDIS_URL\.\n", found.stderr
+    ), found.stderr
+    assert "hush" not in found.stderr + found.stdout
+    assert "ask for a video" not in found.stdout
     assert_nothing_left(folder)
 
 

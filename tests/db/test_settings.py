@@ -17,6 +17,7 @@ class OtherSettings(Settings):
     some_token: SecretStr
     seconds: Annotated[float, Field(ge=0.5)] = 1.0
     outcome: Literal["proceed", "refuse"] = "proceed"
+    is_kept: bool = True
 
 
 def test_dg4_the_missing_address_is_named_word_for_word() -> None:
@@ -40,6 +41,7 @@ def test_dg4_one_message_names_everything_that_is_missing_or_wrong(
         "DATABASE_MAX_CONNECTIONS": "many",
         "SECONDS": "0.1",
         "OUTCOME": "perhaps",
+        "IS_KEPT": "maybe",
     }.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as caught:
@@ -50,6 +52,7 @@ def test_dg4_one_message_names_everything_that_is_missing_or_wrong(
         "SOME_TOKEN environment variable is required",
         "SECONDS must be a number from 0.5",
         "OUTCOME must be one of 'proceed' or 'refuse'",
+        "IS_KEPT must be true or false",
     ]
 
 
@@ -134,6 +137,12 @@ def test_lg2_settings_do_not_show_the_password(monkeypatch: pytest.MonkeyPatch) 
     settings = read(DatabaseSettings)
     shown = [repr(settings), str(settings), str(settings.url), repr(settings.url)]
     assert not [text for text in shown if "hush" in text]
+
+
+def test_a_dotenv_that_nobody_can_read_is_named() -> None:
+    Path(".env").write_bytes(b"DATABASE_URL=\xff\xfe")
+    with pytest.raises(SettingsError, match=r"The file \.env in this folder is not UTF-8"):
+        read(DatabaseSettings)
 
 
 def test_a_dotenv_in_the_working_directory_is_read_and_the_environment_wins(
