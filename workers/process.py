@@ -14,8 +14,9 @@ from db.engine import connect_at_startup
 from db.errors import DatabaseUnavailable
 from db.migrate import MigrationError
 from db.settings import DatabaseSettings, SettingsError, read, require
-from workers import providers, retirement
+from workers import checks, providers, retirement
 from workers.app import app
+from workers.findings import Wrong
 from workers.logs import configure
 from workers.schedule import SWEEP_EVERY
 from workers.settings import DiscordSettings, LogSettings, WorkerSettings
@@ -86,3 +87,15 @@ def _check_before_starting(**_: Any) -> None:
     if pending:
         log.error("database_not_migrated", pending=pending, remedy="video-bot db migrate")
         raise SystemExit(1)
+    _look_at_folder()
+
+
+def _look_at_folder() -> None:
+    """Say it at once where videos cannot be kept. Requests wait for that, so nothing ends."""
+    if read(WorkerSettings).video_storage != "folder":
+        # A storage of somebody else's is asked for by what needs it.
+        return
+    try:
+        checks.videos()
+    except Wrong as wrong:
+        log.error("storage_unusable", reason=str(wrong), remedy=wrong.remedy)

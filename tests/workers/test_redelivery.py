@@ -353,6 +353,8 @@ def test_a_storage_that_cannot_be_written_makes_requests_wait(make_system: MakeS
     # Root may write wherever a folder is, so there is none.
     system.videos.write_text("not a folder")
     worker = system.start_worker()
+    [line] = worker.said("storage_unusable")
+    assert line["remedy"] == f"Name a folder in OUTPUT_DIR: {system.videos} is a file"
     [request_id] = system.submit(asked())
     row = system.wait_for_row(request_id, lambda row: row.attempts == 1 and row.claim is None)
     assert row.status is Status.PENDING
