@@ -114,10 +114,11 @@ def start_generation(self: RequestTask, request_id: str) -> None:
         step = starting.start(context(), UUID(request_id), unused=unused)
     except NotClaimed as error:
         if new is None:
-            # Only Postgres knows more of it.
+            # Only Postgres knows more of it, and of the claim only this message, which is to last.
             after = backoff(self.request.retries).total_seconds()
             told = chain.with_unused(headers, error.unused)
-            raise self.retry(exc=error, countdown=after, headers=told) from None
+            lasting: dict[str, Any] = {"headers": told, "expires": None}
+            raise self.retry(exc=error, countdown=after, **lasting) from None
         new = admitting.priced(context(), new)
         known = Meanwhile(new, datetime.now(UTC), has_row=True, unused_claim=error.unused)
         outage.take_over(context(), known, chain.received_reply(headers), error)

@@ -6,6 +6,7 @@ for it cannot know which. It costs no request its video, and makes nobody pay or
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
@@ -17,6 +18,7 @@ from tests.faults.ledger import draw_up
 from tests.faults.points import Death
 from tests.faults.relay import Relay, relay
 from tests.workers.conftest import MakeSystem
+from tests.workers.waiting import until
 from workers import chain
 
 #: What each write says, beside the request's id.
@@ -82,10 +84,13 @@ def test_a_start_without_its_message_is_cut_off(place: Place, ana: Person) -> No
     new = studio.request(ana)
     with way.held(*WRITES["claim"], str(new.id), when=Death.AFTER) as held:
         asked = studio.admit(ana, id=new.id)
+        expires_at = datetime.now(UTC) + timedelta(seconds=2)
         with studio.system.broker.in_use():
-            chain.resume(new.id, at="start_generation")
+            chain.call(new.id, expires_at=expires_at)
         held.wait()
         assert studio.system.row(new.id).claim is not None
+        # What is known of its claim does not expire with its turn.
+        until(lambda: datetime.now(UTC) > expires_at, what="its turn is over")
         with way.closed():
             pass
     studio.wait_until_delivered(asked)
