@@ -59,8 +59,9 @@ def beat() -> None:
     import celery.app.amqp  # noqa: F401
 
     from workers.app import app
+    from workers.beat import Beat
 
-    app.Beat(quiet=True).run()
+    Beat(app=app, quiet=True).run()
 
 
 @click.command()

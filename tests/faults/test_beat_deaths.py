@@ -39,6 +39,22 @@ def kill_at_a_sweep(scene: Scene, way: Relay, death: Death) -> Process:
     return beat
 
 
+@pytest.mark.parametrize("when", Death)
+def test_beat_ends_when_it_is_told_to_though_it_waits_for_redis(
+    make_system: MakeSystem, when: Death
+) -> None:
+    # redis-py makes another error of the one that is to end beat there.
+    system = make_system()
+    with (
+        relay(system.environment["REDIS_URL"]) as way,
+        way.held("LPUSH", '"task": "sweep"', when=when) as hold,
+    ):
+        beat = system.start_beat(REDIS_URL=way.url)
+        hold.wait()
+        beat.terminate()
+        assert beat.wait(within=10) == 0
+
+
 @pytest.mark.long
 def test_beat_dies(make_system: MakeSystem, record: Record) -> None:
     with ExitStack() as stack:
