@@ -14,7 +14,7 @@ from celery.exceptions import SecurityWarning
 from kombu import Queue
 
 from db.settings import read
-from workers import transport
+from workers import task_events, transport
 from workers.schedule import schedule
 from workers.settings import WorkerSettings
 
@@ -45,9 +45,9 @@ transport.use()
 app = Celery(
     "workers",
     include=["workers.tasks", "workers.delivery_tasks", "workers.process"],
-    events=transport.Told,
+    events=task_events.Told,
 )
-app.steps["consumer"].add(transport.Together)
+app.steps["consumer"].add(task_events.Together)
 
 
 @app.on_configure.connect

@@ -18,7 +18,7 @@ from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
 from tests.workers.waiting import until
 from workers.chain import LINKS
-from workers.transport import TOLD_WITHIN
+from workers.task_events import TOLD_WITHIN
 
 FULL = 24
 """Events in a message of Celery's, at most."""
