@@ -1,7 +1,9 @@
 """The chain from end to end, on a real broker, worker and Postgres (RT1 to RT6, LG1, LG2)."""
 
 import json
+import os
 import re
+import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -357,12 +359,15 @@ def test_neither_log_nor_flower_shows_a_prompt_or_a_password(make_system: MakeSy
     news = [asked(prompt=OPEN + SECRET) for _ in range(6)]
     ids = [str(new.id) for new in news]
     with system.watch() as watch, system.broker.in_use():
-        # Tasks that run and tasks that wait for them, as long as somebody holds the table.
+        # A task that runs, as long as somebody holds the table, and one whose process stands still.
+        still, _ = worker.children()
         with psycopg2.connect(system.environment["DATABASE_URL"]) as outsider:
             outsider.cursor().execute("LOCK TABLE video_requests")
+            os.kill(still, signal.SIGSTOP)
             system.submit(*news[:5])
-            until(lambda: len(system.inspect("reserved")["reserved"][worker.name]), what="waiting")
+            until(lambda: system.inspect("reserved")["reserved"][worker.name], what="one waits")
             busy = system.inspect("active", "reserved")
+            os.kill(still, signal.SIGCONT)
         outsider.close()
         # Tasks that are held to be tried again.
         with system.postgres_away():
