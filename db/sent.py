@@ -31,9 +31,9 @@ LIFE: Final = timedelta(minutes=14)
 
 c = sent_requests.c
 _whose: Final[ColumnElement[str]] = c.request["user_id"].astext
-#: A later release has said nothing in it that this one does not know (see NewRequest.from_row).
 _known = cast([*NewRequest.__slots__], ARRAY(Text))
 _unknown = func.jsonb_strip_nulls(c.request.op("-", return_type=JSONB)(_known), type_=JSONB)
+#: A later release has said nothing in it that this one does not know (see NewRequest.from_row).
 _IS_UNDERSTOOD: Final = _unknown == {}
 _IS_A_ROW: Final = exists().where(video_requests.c.id == c.request_id)
 

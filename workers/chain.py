@@ -169,7 +169,10 @@ def carries_request(headers: Mapping[str, Any] | None) -> bool:
 
 
 def received(headers: Mapping[str, Any] | None) -> NewRequest:
-    """The new request that a message of :func:`enqueue` carries. Raises KeyError without one."""
+    """The new request that a message of :func:`enqueue` carries.
+
+    Raises KeyError without one, and LaterRelease where it holds what is not known here.
+    """
     return NewRequest.from_row((headers or {})[HEADER])
 
 

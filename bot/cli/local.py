@@ -76,13 +76,17 @@ def servers(
 
 def _require_redis() -> None:
     """Raise CommandFailed where it is not there: whoever starts all this waits for no operator."""
-    from workers import checks
-    from workers.findings import Wrong
+    from db.settings import read
+    from workers import broker, remedies
+    from workers.checks import BROKER_PATIENCE
+    from workers.errors import BrokerUnavailable
+    from workers.settings import BrokerSettings
 
+    address = read(BrokerSettings).redis_url.get_secret_value()
     try:
-        checks.redis()
-    except Wrong as wrong:
-        raise CommandFailed(f"{wrong}. {wrong.remedy}.") from None
+        broker.server(address, patience=BROKER_PATIENCE)
+    except BrokerUnavailable as error:
+        raise CommandFailed(f"{error}. {remedies.of_redis(str(error))}.") from None
 
 
 @contextmanager
