@@ -60,8 +60,13 @@ def write(
         _start(conn, it, request, lease=lease)
     if it.status.has_ended:
         _end(conn, it)
-    if it.delivered_at is not None:
-        deliveries.delivered(conn, request.id, it.delivery or {}, at=it.delivered_at)
+    stands = requests.get(conn, request.id)
+    if stands is None or it.delivered_at is None:
+        return stands
+    # Somebody who did not know of it may have seen the end later, and written that first: no answer
+    # stands before its end.
+    at = max(it.delivered_at, stands.completed_at or it.delivered_at)
+    deliveries.delivered(conn, request.id, it.delivery or {}, at=at)
     return requests.get(conn, request.id)
 
 

@@ -1,6 +1,6 @@
 """The time after an outage: what went on without Postgres may still be about to be written.
 
-Each process knows of the outages that it has met.
+Each process knows of the outages that it has met; it looks every second (:mod:`workers.lookout`).
 """
 
 import time
@@ -28,9 +28,11 @@ def is_outage(context: Context, error: DatabaseUnavailable) -> bool:
     return context.settings.database_outage == "proceed" and not isinstance(error, PoolExhausted)
 
 
-def meet(context: Context, error: DatabaseUnavailable) -> None:
-    """Note that Postgres is away, where it is; or was, for a task that is tried again."""
-    _is_on[0] = _is_on[0] or is_outage(context, error)
+def meet(context: Context, error: DatabaseUnavailable) -> bool:
+    """Note that Postgres is away, or was for a task that is tried again; whether it is an outage."""
+    is_met = is_outage(context, error)
+    _is_on[0] = _is_on[0] or is_met
+    return is_met
 
 
 def look(context: Context) -> None:

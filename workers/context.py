@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 from functools import cache
+from threading import Lock
+from typing import Final
 
 from db.engine import Database
 from db.settings import DatabaseSettings, read
@@ -24,9 +26,17 @@ class Context:
     ceiling: Ceiling = field(default_factory=Ceiling)
 
 
-@cache
+_making: Final = Lock()
+
+
 def context() -> Context:
-    """This process's own, made at its first task: connections do not survive a fork."""
+    """This process's own, made when it is first wanted: connections do not survive a fork."""
+    with _making:
+        return _context()
+
+
+@cache
+def _context() -> Context:
     settings = read(WorkerSettings)
     return Context(
         settings,

@@ -2,13 +2,15 @@
 
 It is the sweeper's stand-in. What a process writes about a request it keeps, with the time at which
 the row is due. If Postgres is away then, nobody else can take the request up, and this process has
-it go on. If Postgres is there, whoever takes it up has it, and it is forgotten here soon after.
+it go on (:mod:`workers.lookout`). If Postgres is there, whoever takes it up has it, and it is
+forgotten here soon after.
 
 What is kept may be out of date all the same, and another may have the request go on as well. That
 does no harm: the marks in the storage let one make the call and one answer, and what is written
 afterwards goes through the guards that everything goes through.
 """
 
+import threading
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -43,6 +45,8 @@ class Seen:
 
 
 _seen: dict[UUID, Seen] = {}
+#: The process's task and its lookout are two threads.
+_lock = threading.Lock()
 
 
 def keep(
@@ -63,11 +67,13 @@ def keep(
         # Nobody waits for it, nor may it be answered as it was before.
         forget(request.id)
         return
-    before = _seen.get(request.id)
-    if before is None and len(_seen) >= MOST:
-        return
-    known = reply_to or (before.reply_to if before else None)
-    _seen[request.id] = Seen(request, known, end, time.monotonic() + due_in.total_seconds())
+    due_at = time.monotonic() + due_in.total_seconds()
+    with _lock:
+        before = _seen.get(request.id)
+        if before is None and len(_seen) >= MOST:
+            return
+        known = reply_to or (before.reply_to if before else None)
+        _seen[request.id] = Seen(request, known, end, due_at)
 
 
 def keep_sent(context: Context, request: Request) -> None:
@@ -77,7 +83,8 @@ def keep_sent(context: Context, request: Request) -> None:
 
 def forget(request_id: UUID) -> Seen | None:
     """What was kept: somebody else has the request from here on, or nobody needs to."""
-    return _seen.pop(request_id, None)
+    with _lock:
+        return _seen.pop(request_id, None)
 
 
 def answers_of(
@@ -96,22 +103,25 @@ def lacks_answer(context: Context, request: Request) -> bool:
 
 def put_back(seen: Iterable[Seen]) -> None:
     """Nobody could be told to go on with these."""
-    _seen.update({each.request.id: each for each in seen})
+    with _lock:
+        _seen.update({each.request.id: each for each in seen})
 
 
 def prune() -> None:
     """Forget those that were due a while ago. Postgres is there, so they were taken up."""
     before = time.monotonic() - ON_ITS_WAY.total_seconds()
-    for request_id in [key for key, each in _seen.items() if each.due_at < before]:
-        del _seen[request_id]
+    with _lock:
+        for request_id in [key for key, each in _seen.items() if each.due_at < before]:
+            del _seen[request_id]
 
 
 def take(*, most: int) -> list[Seen]:
     """Those that are due, the longest first; they are forgotten here."""
     now = time.monotonic()
-    due = sorted(
-        (each for each in _seen.values() if each.due_at <= now), key=lambda each: each.due_at
-    )[:most]
-    for each in due:
-        del _seen[each.request.id]
+    with _lock:
+        due = sorted(
+            (each for each in _seen.values() if each.due_at <= now), key=lambda each: each.due_at
+        )[:most]
+        for each in due:
+            del _seen[each.request.id]
     return due

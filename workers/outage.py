@@ -20,8 +20,15 @@ from db.errors import DatabaseUnavailable
 from db.meanwhile import Meanwhile
 from db.records import NewRequest, ReplyTo, Request
 from db.states import Status
-from workers import answering_alone, chain, ending, following_alone, memory, starting_alone
-from workers.aftermath import is_outage
+from workers import (
+    aftermath,
+    answering_alone,
+    chain,
+    ending,
+    following_alone,
+    memory,
+    starting_alone,
+)
 from workers.attempts import backoff
 from workers.chain import BrokerUnavailable
 from workers.context import Context
@@ -46,7 +53,7 @@ def take_over(
     context: Context, known: Meanwhile, reply_to: ReplyTo | None, error: DatabaseUnavailable
 ) -> None:
     """Have a request go on without Postgres. Raises the error where that is not wanted."""
-    if not is_outage(context, error):
+    if not aftermath.meet(context, error):
         raise error
     new = known.new
     if seen := memory.forget(new.id):
@@ -75,7 +82,7 @@ def take_over_seen(context: Context, error: DatabaseUnavailable) -> set[UUID]:
 
     That is those that are due now, which nobody can take up. None, where that is not wanted.
     """
-    if not is_outage(context, error):
+    if not aftermath.meet(context, error):
         return set()
     taken = memory.take(most=AT_ONCE)
     for place, each in enumerate(taken):

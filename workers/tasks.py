@@ -26,7 +26,6 @@ from workers import (
     chain,
     following,
     late,
-    memory,
     outage,
     privacy,
     retention,
@@ -168,7 +167,6 @@ def _going_on(task: RequestTask, request_ids: AbstractSet[str]) -> Iterator[None
     try:
         yield
     except DatabaseUnavailable as error:
-        aftermath.meet(context(), error)
         taken = {str(each) for each in outage.take_over_seen(context(), error)}
         is_over = aftermath.is_outage(context(), error) and task.request.retries >= HICCUP
         if request_ids <= taken or is_over:
@@ -186,13 +184,8 @@ def look_for_late(request_ids: list[str]) -> None:
 def sweep() -> None:
     """Bring back what is due. The next sweep comes in a second, so this one is never retried."""
     try:
-        try:
-            sweeper.sweep(context())
-            memory.prune()
-        except DatabaseUnavailable as error:
-            log.warning("sweep_failed", reason=str(error))
-            outage.take_over_seen(context(), error)
-    except BrokerUnavailable as error:
+        sweeper.sweep(context())
+    except (DatabaseUnavailable, BrokerUnavailable) as error:
         log.warning("sweep_failed", reason=str(error))
 
 

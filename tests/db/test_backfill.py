@@ -170,6 +170,18 @@ def test_what_has_ended_stays_as_it_is_and_the_contradiction_is_an_event(
     assert kinds(database, new.id)[-2:] == ["accepted_late", "contradicted"]
 
 
+def test_no_answer_is_there_before_the_end_that_another_wrote(database: Database) -> None:
+    claim, new = uuid4(), new_request(channel_id="123")
+    admitted(database, claim=claim, id=new.id)
+    with database.begin() as conn:
+        start(conn, new.id, claim)
+        ended = requests.complete(conn, new.id, URLS)
+    written = write(database, seen(new=new))
+    assert written is not None
+    assert written.delivered_at == written.completed_at == ended.completed_at
+    assert told(database, new.id)[-1] == ("delivered", ended.completed_at)
+
+
 def test_what_still_goes_on_is_due_after_the_lease(database: Database) -> None:
     reply_to = ReplyTo("1", "token")
     it = seen(status=Status.GENERATING, completed_at=None, video_urls=None, delivered_at=None)

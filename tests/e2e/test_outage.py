@@ -18,11 +18,13 @@ from db.states import Status
 from tests.e2e.delivery import Asked, Studio, new_studio
 from tests.e2e.discord import Callback, FakeDiscord, Guild, Person, fake_discord
 from tests.e2e.going import Point, closed, make_gates, prompt_of
-from tests.workers.broker import altered
+from tests.workers.broker import QUEUES, altered
 from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
+from tests.workers.running import Worker
 from tests.workers.waiting import until
 from workers import admitting, chain
+from workers.app import app
 
 OPEN, SECRET = (
     "A long corridor of doors, each a little smaller th",
@@ -153,6 +155,32 @@ def missed(system: System, *, since: int) -> bool:
     """Whether the worker has found Postgres away."""
     tells = ("request_goes_on_unwritten", "sweep_failed")
     return any(line["event"] in tells for line in system.worker.lines[since:])
+
+
+def test_whoever_has_seen_a_request_has_it_go_on_though_no_task_comes_to_him(
+    studio: Studio, ana: Person, make_system: MakeSystem
+) -> None:
+    """Celery gives the tasks of a quiet worker to one of its children, always the same."""
+    with ExitStack() as stack:
+        quiet = new_studio(stack, make_system, studio.discord, SANDBOX_SECONDS=2)
+        system = quiet.system
+        other, whoever = (system.start_worker(concurrency=1) for _ in range(2))
+        have_work(system, other, is_wanted=False)
+        asked = quiet.ask(ana)
+        system.wait_for_row(asked.id, lambda row: row.status is Status.GENERATING)
+        have_work(system, whoever, is_wanted=False)
+        have_work(system, other, is_wanted=True)
+        with system.postgres_away():
+            wait_until_answered(quiet, asked)
+        check(quiet, asked)
+
+
+def have_work(system: System, worker: Worker, *, is_wanted: bool) -> None:
+    """Have a worker take tasks, or no more of them."""
+    with system.broker.in_use():
+        tell = app.control.add_consumer if is_wanted else app.control.cancel_consumer
+        for queue in QUEUES:
+            assert tell(queue, destination=[worker.name], reply=True, timeout=30)
 
 
 def test_what_was_admitted_and_not_started_is_started_without_postgres(

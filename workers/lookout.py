@@ -1,0 +1,55 @@
+"""Each process of a worker looks every second whether Postgres is there, whatever its tasks do.
+
+Celery gives the tasks of a quiet worker to one of its processes, always the same one. What the
+others have seen last (:mod:`workers.memory`) is nobody's but theirs to have go on, and what went on
+meanwhile is theirs to leave alone afterwards (:mod:`workers.aftermath`).
+"""
+
+import threading
+import time
+from typing import Any, Final
+
+import structlog
+from celery import signals
+
+from db import probe
+from db.errors import DatabaseUnavailable
+from workers import aftermath, memory, outage
+from workers.context import Context, context
+from workers.errors import BrokerUnavailable
+
+log = structlog.get_logger(__name__)
+
+EVERY: Final = 1.0
+"""Seconds from the end of a look to the next."""
+
+
+@signals.worker_process_init.connect
+def begin(**_: Any) -> None:
+    """Look from now on, in a thread that ends with its process."""
+    threading.Thread(target=_go_on, name="lookout", daemon=True).start()
+
+
+def look(context: Context) -> None:
+    """Have what is due go on without Postgres, if it is away. Raises BrokerUnavailable."""
+    try:
+        with context.database.autocommit() as conn:
+            # That a connection is to be had does not say that Postgres is there still.
+            probe.ping(conn)
+        aftermath.look(context)
+    except DatabaseUnavailable as error:
+        outage.take_over_seen(context, error)
+    else:
+        memory.prune()
+
+
+def _go_on() -> None:
+    while True:
+        try:
+            look(context())
+        except BrokerUnavailable as error:
+            log.warning("lookout_failed", reason=str(error))
+        except Exception:
+            # The next look may fare better, and without any nothing would go on.
+            log.exception("lookout_failed")
+        time.sleep(EVERY)
