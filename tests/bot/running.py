@@ -53,7 +53,9 @@ class Running:
                 reader = threading.Thread(target=self._read, args=(name, end), daemon=True)
                 reader.start()
                 self._readers.append(reader)
-            self.process = _begun(arguments, {**os.environ, **env}, argv, ends)
+            self.process = _begun(
+                arguments, {**os.environ, "PYTHONFAULTHANDLER": "1", **env}, argv, ends
+            )
 
     def _read(self, name: str, end: int) -> None:
         with open(end, "rb") as stream:
@@ -262,8 +264,21 @@ def assert_nothing_left(folder: Path, *, seconds: float = 0) -> None:
     """No process of `folder` lives; after a SIGKILL they have `seconds` to notice."""
     deadline = time.monotonic() + seconds
     while left := processes_of(folder):
-        assert time.monotonic() < deadline, [told(process) for process in left]
+        if time.monotonic() > deadline:
+            raise AssertionError("\n".join([*map(told, left), last_words(left, folder)]))
         time.sleep(0.02)
+
+
+def last_words(left: Sequence[psutil.Process], folder: Path) -> str:
+    """Where these processes stand, as far as they are Python; and the ends of the folder's logs."""
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            # Python writes down where all its threads are (PYTHONFAULTHANDLER), and ends.
+            process.send_signal(signal.SIGABRT)
+            if psutil.wait_procs([process], timeout=5)[1]:
+                process.kill()
+    logs = sorted(folder.glob("*.log"))
+    return "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')[-5000:]}" for log in logs)
 
 
 def told(process: psutil.Process) -> str:
