@@ -29,7 +29,7 @@ def is_outage(context: Context, error: DatabaseUnavailable) -> bool:
 
 
 def meet(context: Context, error: DatabaseUnavailable) -> bool:
-    """Note that Postgres is away, or was for a task that is tried again; whether it is an outage."""
+    """Note that Postgres is away, or was for a task that is tried again; whether that is so."""
     is_met = is_outage(context, error)
     _is_on[0] = _is_on[0] or is_met
     return is_met

@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import MakeDatabase
 from tests.workers.harness import System, new_system
+from workers import aftermath, memory
 
 MakeSystem = Callable[..., System]
 
@@ -22,6 +23,15 @@ def _systems(
             return stack.enter_context(new_system(folder, database_url, **environment))
 
         yield make
+
+
+@pytest.fixture(autouse=True)
+def _as_a_new_process() -> Iterator[None]:
+    """No test knows of the outages and the requests that another one saw."""
+    yield
+    aftermath._ended.clear()
+    aftermath._is_on[0] = False
+    memory._seen.clear()
 
 
 @pytest.fixture

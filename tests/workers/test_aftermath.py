@@ -1,6 +1,5 @@
 """What is left alone after an outage, and for how long."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -17,13 +16,6 @@ from workers.context import Context
 from workers.settings import SandboxOutcome
 
 AWAY = DatabaseUnavailable("It is away")
-
-
-@pytest.fixture(autouse=True)
-def _as_at_the_start() -> Iterator[None]:
-    yield
-    aftermath._ended.clear()
-    aftermath._is_on[0] = False
 
 
 @pytest.fixture

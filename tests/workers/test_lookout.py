@@ -1,0 +1,43 @@
+"""DG2: what a process has seen last goes on without Postgres, whether a task comes to it or not."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from db.engine import Database
+from tests.db.rows import admitted, row
+from tests.workers.broker import Broker
+from tests.workers.conftest import MakeSystem
+from tests.workers.test_alone import alone
+from tests.workers.test_money import context_of
+from workers import lookout, memory
+from workers.errors import BrokerUnavailable
+from workers.settings import SandboxOutcome
+
+AT_ONCE = timedelta(0)
+
+
+def test_what_redis_does_not_take_is_sent_on_its_way_at_a_later_look(
+    database: Database, make_system: MakeSystem
+) -> None:
+    broker, context = make_system().broker, alone(SandboxOutcome.COMPLETED)
+    request = row(database, admitted(database))
+    memory.keep(context, request, due_in=AT_ONCE)
+    with Broker("redis://127.0.0.1:1/0").in_use(), pytest.raises(BrokerUnavailable):
+        lookout.look(context)
+    [(_, raw)] = broker.record(lambda: lookout.look(context))
+    assert str(request.id) in json.loads(raw)["headers"]["argsrepr"]
+    assert not broker.record(lambda: lookout.look(context))
+
+
+def test_while_postgres_is_there_nothing_goes_on_and_what_is_long_due_is_forgotten(
+    database: Database, make_system: MakeSystem
+) -> None:
+    broker, context = make_system().broker, context_of(database, SandboxOutcome.COMPLETED)
+    due, long_due = (row(database, admitted(database)) for _ in range(2))
+    memory.keep(context, due, due_in=AT_ONCE)
+    memory.keep(context, long_due, due_in=-memory.ON_ITS_WAY)
+    assert not broker.record(lambda: lookout.look(context))
+    assert memory.forget(long_due.id) is None
+    assert memory.forget(due.id) is not None
