@@ -30,6 +30,8 @@ _VERSION: Final = text(
     """
 )
 
+_NOTHING: Final = text("UPDATE video_requests SET id = id WHERE false")
+
 _deadline: Final[ContextVar[float]] = ContextVar("deadline")
 
 
@@ -78,6 +80,14 @@ class Probe:
 def ping(conn: Connection) -> None:
     """Have Postgres answer."""
     conn.execute(text("SELECT 1"))
+
+
+def write_nothing(conn: Connection) -> None:
+    """Have Postgres take a write. One that only reads, as at a failover, is of no use to a worker.
+
+    No row is touched. Raises DatabaseUnavailable.
+    """
+    conn.execute(_NOTHING)
 
 
 def version(conn: Connection) -> str:

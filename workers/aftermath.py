@@ -6,7 +6,7 @@ Each process knows of the outages that it has met; it looks every second (:mod:`
 import time
 from datetime import UTC, datetime
 
-from db import leases
+from db import leases, probe
 from db.errors import DatabaseUnavailable, PoolExhausted
 from db.records import Span
 from workers.context import Context
@@ -39,6 +39,7 @@ def look(context: Context) -> None:
     """Note that Postgres is back, if it was away. Raises DatabaseUnavailable where it still is."""
     if _is_on[0]:
         with context.database.autocommit() as conn:
+            probe.write_nothing(conn)
             _ended.append((leases.now(conn), time.monotonic()))
         _is_on[0] = False
 

@@ -5,6 +5,7 @@ others have seen last (:mod:`workers.memory`) is nobody's but theirs to have go 
 meanwhile is theirs to leave alone afterwards (:mod:`workers.aftermath`).
 """
 
+import signal
 import threading
 import time
 from typing import Any, Final
@@ -22,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 EVERY: Final = 1.0
 """Seconds from the end of a look to the next."""
+at_work: Final = threading.Lock()
+"""Held by a task while it runs, and by a look: neither finds what the other has half done."""
 
 
 @signals.worker_process_init.connect
@@ -34,19 +37,22 @@ def look(context: Context) -> None:
     """Have what is due go on without Postgres, if it is away. Raises BrokerUnavailable."""
     try:
         with context.database.autocommit() as conn:
-            # That a connection is to be had does not say that Postgres is there still.
-            probe.ping(conn)
+            probe.write_nothing(conn)
         aftermath.look(context)
     except DatabaseUnavailable as error:
         outage.take_over_seen(context, error)
     else:
-        memory.prune()
+        if not aftermath.is_recent(context):
+            memory.prune()
 
 
 def _go_on() -> None:
+    # They are for the main thread, which waits for a task and is woken by them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     while True:
         try:
-            look(context())
+            with at_work:
+                look(context())
         except BrokerUnavailable as error:
             log.warning("lookout_failed", reason=str(error))
         except Exception:

@@ -10,7 +10,6 @@ does no harm: the marks in the storage let one make the call and one answer, and
 afterwards goes through the guards that everything goes through.
 """
 
-import threading
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -45,8 +44,6 @@ class Seen:
 
 
 _seen: dict[UUID, Seen] = {}
-#: The process's task and its lookout are two threads.
-_lock = threading.Lock()
 
 
 def keep(
@@ -67,13 +64,11 @@ def keep(
         # Nobody waits for it, nor may it be answered as it was before.
         forget(request.id)
         return
-    due_at = time.monotonic() + due_in.total_seconds()
-    with _lock:
-        before = _seen.get(request.id)
-        if before is None and len(_seen) >= MOST:
-            return
-        known = reply_to or (before.reply_to if before else None)
-        _seen[request.id] = Seen(request, known, end, due_at)
+    before = _seen.get(request.id)
+    if before is None and len(_seen) >= MOST:
+        return
+    known = reply_to or (before.reply_to if before else None)
+    _seen[request.id] = Seen(request, known, end, time.monotonic() + due_in.total_seconds())
 
 
 def keep_sent(context: Context, request: Request) -> None:
@@ -83,8 +78,7 @@ def keep_sent(context: Context, request: Request) -> None:
 
 def forget(request_id: UUID) -> Seen | None:
     """What was kept: somebody else has the request from here on, or nobody needs to."""
-    with _lock:
-        return _seen.pop(request_id, None)
+    return _seen.pop(request_id, None)
 
 
 def answers_of(
@@ -103,25 +97,22 @@ def lacks_answer(context: Context, request: Request) -> bool:
 
 def put_back(seen: Iterable[Seen]) -> None:
     """Nobody could be told to go on with these."""
-    with _lock:
-        _seen.update({each.request.id: each for each in seen})
+    _seen.update({each.request.id: each for each in seen})
 
 
 def prune() -> None:
     """Forget those that were due a while ago. Postgres is there, so they were taken up."""
     before = time.monotonic() - ON_ITS_WAY.total_seconds()
-    with _lock:
-        for request_id in [key for key, each in _seen.items() if each.due_at < before]:
-            del _seen[request_id]
+    for request_id in [key for key, each in _seen.items() if each.due_at < before]:
+        del _seen[request_id]
 
 
 def take(*, most: int) -> list[Seen]:
     """Those that are due, the longest first; they are forgotten here."""
     now = time.monotonic()
-    with _lock:
-        due = sorted(
-            (each for each in _seen.values() if each.due_at <= now), key=lambda each: each.due_at
-        )[:most]
-        for each in due:
-            del _seen[each.request.id]
+    due = sorted(
+        (each for each in _seen.values() if each.due_at <= now), key=lambda each: each.due_at
+    )[:most]
+    for each in due:
+        del _seen[each.request.id]
     return due

@@ -43,7 +43,7 @@ LEFT_ALONE: Final = 2.0
 took: one that stands still would take up all the time there is."""
 
 AT_ONCE: Final = 1000
-"""Requests that one task takes over: it has to end in time."""
+"""Requests that are taken over at a time: a task has to end in time."""
 
 _KNOWN: Final = TypeAdapter(Meanwhile)
 _left_alone_until = [0.0]
@@ -136,7 +136,8 @@ def _ask_for_anew(context: Context, known: Meanwhile, reply_to: ReplyTo | None) 
 
 
 def _leave_alone(took: float) -> None:
-    _left_alone_until[0] = time.monotonic() + max(LEFT_ALONE, 3 * took)
+    until = time.monotonic() + max(LEFT_ALONE, 3 * took)
+    _left_alone_until[0] = max(_left_alone_until[0], until)
 
 
 def facts(known: Meanwhile) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from workers import (
     chain,
     following,
     late,
+    lookout,
     outage,
     privacy,
     retention,
@@ -56,6 +57,11 @@ class RequestTask(Task[Any, Any]):
     retry_jitter = True
     # Nothing is returned, and nothing that were returned by mistake would show.
     resultrepr_maxsize = 8
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Carry it out, while nothing else goes on in this process."""
+        with lookout.at_work:
+            return super().__call__(*args, **kwargs)
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """Have every line of this task tell which task and which request it is about."""
@@ -184,8 +190,12 @@ def look_for_late(request_ids: list[str]) -> None:
 def sweep() -> None:
     """Bring back what is due. The next sweep comes in a second, so this one is never retried."""
     try:
-        sweeper.sweep(context())
-    except (DatabaseUnavailable, BrokerUnavailable) as error:
+        try:
+            sweeper.sweep(context())
+        except DatabaseUnavailable as error:
+            log.warning("sweep_failed", reason=str(error))
+            outage.take_over_seen(context(), error)
+    except BrokerUnavailable as error:
         log.warning("sweep_failed", reason=str(error))
 
 

@@ -172,7 +172,21 @@ def test_whoever_has_seen_a_request_has_it_go_on_though_no_task_comes_to_him(
         have_work(system, other, is_wanted=True)
         with system.postgres_away():
             wait_until_answered(quiet, asked)
+        assert whoever.said("request_goes_on_unwritten", request_id=str(asked.id))
         check(quiet, asked)
+
+
+def test_a_postgres_that_only_reads_is_away_too(studio: Studio, ana: Person) -> None:
+    """As at a failover: it answers whoever only asks."""
+    with studio.system.postgres_read_only():
+        asked = studio.ask(ana)
+        studio.wait(lambda: studio.system.calls()[asked.id], "the call is made")
+    before = studio.ask(ana)
+    studio.wait(lambda: studio.system.calls()[before.id], "the call is made")
+    with studio.system.postgres_read_only():
+        wait_until_answered(studio, asked)
+        wait_until_answered(studio, before)
+    check(studio, asked, before)
 
 
 def have_work(system: System, worker: Worker, *, is_wanted: bool) -> None:

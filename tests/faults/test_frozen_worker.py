@@ -18,8 +18,9 @@ IN_FLIGHT: Final = 2000
 FROZEN: Final = 40.0
 """Seconds: longer than the lease, shorter than the visibility timeout."""
 RESCUE_AFTER: Final = 30
-RECOVERY: Final = 20.0
-"""Seconds until all is as before (DESIGN, 3: the same was tried with retries, which never was)."""
+RECOVERY: Final = 60.0
+"""Seconds until all is as before (DESIGN, 3: the same was tried with retries, which never was). It
+takes 20 where nothing else runs."""
 LATE: Final = 5.0
 """Seconds after which a request that is due counts as overdue."""
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import MakeDatabase
 from tests.workers.harness import System, new_system
-from workers import aftermath, memory
+from workers import aftermath, memory, outage
 
 MakeSystem = Callable[..., System]
 
@@ -31,6 +31,7 @@ def _as_a_new_process() -> Iterator[None]:
     yield
     aftermath._ended.clear()
     aftermath._is_on[0] = False
+    outage._left_alone_until[0] = 0.0
     memory._seen.clear()
 
 

@@ -262,6 +262,30 @@ class System:
                 finally:
                     cursor.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
 
+    @contextmanager
+    def postgres_read_only(self) -> Iterator[None]:
+        """For the block, Postgres lets nobody write, as at a failover."""
+        url = make_url(self.environment["DATABASE_URL"])
+        with closing(psycopg2.connect(url.render_as_string(hide_password=False))) as elsewhere:
+            elsewhere.autocommit = True
+            with elsewhere.cursor() as cursor:
+
+                def have(value: str) -> None:
+                    cursor.execute("SET default_transaction_read_only = off")
+                    # The name is our own, and hexadecimal.
+                    change = f'ALTER DATABASE "{url.database}" SET default_transaction_read_only = '
+                    cursor.execute(change + value)
+                    cursor.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+
+                have("on")
+                try:
+                    yield
+                finally:
+                    have("off")
+
     def close(self) -> None:
         """Kill whatever runs: nobody will need it again."""
         for process in self.processes:

@@ -11,9 +11,11 @@ from tests.workers.broker import Broker
 from tests.workers.conftest import MakeSystem
 from tests.workers.test_alone import alone
 from tests.workers.test_money import context_of
-from workers import lookout, memory
+from workers import aftermath, lookout, memory
+from workers.app import app
 from workers.errors import BrokerUnavailable
 from workers.settings import SandboxOutcome
+from workers.tasks import RequestTask
 
 AT_ONCE = timedelta(0)
 
@@ -29,6 +31,37 @@ def test_what_redis_does_not_take_is_sent_on_its_way_at_a_later_look(
     [(_, raw)] = broker.record(lambda: lookout.look(context))
     assert str(request.id) in json.loads(raw)["headers"]["argsrepr"]
     assert not broker.record(lambda: lookout.look(context))
+    # When Postgres is there again, what went on is left alone for a while; nothing is forgotten.
+    memory.keep(context, request, due_in=-memory.ON_ITS_WAY)
+    back = context_of(database, SandboxOutcome.COMPLETED)
+    lookout.look(back)
+    assert aftermath.left_alone(back) is not None
+    assert memory.forget(request.id) is not None
+
+
+def test_a_postgres_that_only_reads_is_away(make_system: MakeSystem) -> None:
+    system = make_system()
+    request = row(system.database, admitted(system.database))
+    with system.postgres_read_only():
+        memory.keep(system.context, request, due_in=AT_ONCE)
+        [(_, raw)] = system.broker.record(lambda: lookout.look(system.context))
+        assert str(request.id) in json.loads(raw)["headers"]["argsrepr"]
+        assert aftermath.left_alone(system.context) is None
+        assert aftermath.is_recent(system.context)
+
+
+def test_there_is_no_look_while_a_task_runs() -> None:
+    """What that has half done would become a message of its own."""
+
+    class Looking(RequestTask):
+        name = "looking"
+
+        def run(self) -> bool:
+            return lookout.at_work.locked()
+
+    Looking.bind(app)
+    assert Looking()()
+    assert not lookout.at_work.locked()
 
 
 def test_while_postgres_is_there_nothing_goes_on_and_what_is_long_due_is_forgotten(
