@@ -30,8 +30,6 @@ _VERSION: Final = text(
     """
 )
 
-_NOTHING: Final = text("UPDATE video_requests SET id = id WHERE false")
-
 _deadline: Final[ContextVar[float]] = ContextVar("deadline")
 
 
@@ -82,12 +80,10 @@ def ping(conn: Connection) -> None:
     conn.execute(text("SELECT 1"))
 
 
-def write_nothing(conn: Connection) -> None:
-    """Have Postgres take a write. One that only reads, as at a failover, is of no use to a worker.
-
-    No row is touched. Raises DatabaseUnavailable.
-    """
-    conn.execute(_NOTHING)
+def require_writable(conn: Connection) -> None:
+    """Raise DatabaseUnavailable where Postgres only reads, as at a failover."""
+    if conn.execute(text("SHOW transaction_read_only")).scalar_one() == "on":
+        raise DatabaseUnavailable("Postgres takes no writes")
 
 
 def version(conn: Connection) -> str:

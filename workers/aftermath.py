@@ -1,6 +1,6 @@
 """The time after an outage: what went on without Postgres may still be about to be written.
 
-Each process knows of the outages that it has met; it looks every second (:mod:`workers.lookout`).
+Each process knows of the outages that it has met, in a task or between (:mod:`workers.lookout`).
 """
 
 import time
@@ -39,7 +39,7 @@ def look(context: Context) -> None:
     """Note that Postgres is back, if it was away. Raises DatabaseUnavailable where it still is."""
     if _is_on[0]:
         with context.database.autocommit() as conn:
-            probe.write_nothing(conn)
+            probe.require_writable(conn)
             _ended.append((leases.now(conn), time.monotonic()))
         _is_on[0] = False
 

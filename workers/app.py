@@ -44,7 +44,7 @@ transport.use()
 
 app = Celery(
     "workers",
-    include=["workers.tasks", "workers.delivery_tasks", "workers.process", "workers.lookout"],
+    include=["workers.tasks", "workers.delivery_tasks", "workers.process"],
     events=task_events.Told,
 )
 app.steps["consumer"].add(task_events.Together)

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 from functools import cache
-from threading import Lock
-from typing import Final
 
 from db.engine import Database
 from db.settings import DatabaseSettings, read
@@ -26,17 +24,9 @@ class Context:
     ceiling: Ceiling = field(default_factory=Ceiling)
 
 
-_making: Final = Lock()
-
-
-def context() -> Context:
-    """This process's own, made when it is first wanted: connections do not survive a fork."""
-    with _making:
-        return _context()
-
-
 @cache
-def _context() -> Context:
+def context() -> Context:
+    """This process's own, made at its first task: connections do not survive a fork."""
     settings = read(WorkerSettings)
     return Context(
         settings,

@@ -101,7 +101,7 @@ def put_back(seen: Iterable[Seen]) -> None:
 
 
 def prune() -> None:
-    """Forget those that were due a while ago. Postgres is there, so they were taken up."""
+    """Forget those that were due a while ago. Postgres is there, so they can be taken up."""
     before = time.monotonic() - ON_ITS_WAY.total_seconds()
     for request_id in [key for key, each in _seen.items() if each.due_at < before]:
         del _seen[request_id]

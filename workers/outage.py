@@ -58,6 +58,10 @@ def take_over(
     new = known.new
     if seen := memory.forget(new.id):
         reply_to = reply_to or seen.reply_to
+    _leave_alone(0)
+    # Of what nobody has begun yet nothing is lost by asking once more: it may be a hiccup.
+    pause = LEFT_ALONE if _is_untouched(known) else 0
+    _send(context, known, reply_to, timedelta(seconds=pause))
     log.error(
         "request_goes_on_unwritten",
         request_id=str(new.id),
@@ -71,10 +75,6 @@ def take_over(
     )
     if not known.has_row:
         log.warning("Rate limiting degraded", user_id=new.user_id, reason=str(error))
-    _leave_alone(0)
-    # Of what nobody has begun yet nothing is lost by asking once more: it may be a hiccup.
-    pause = LEFT_ALONE if _is_untouched(known) else 0
-    _send(context, known, reply_to, timedelta(seconds=pause))
 
 
 def take_over_seen(context: Context, error: DatabaseUnavailable) -> set[UUID]:
@@ -129,8 +129,8 @@ def _is_untouched(known: Meanwhile) -> bool:
 def _ask_for_anew(context: Context, known: Meanwhile, reply_to: ReplyTo | None) -> None:
     """Have it admitted as any other request, with every limit. Raises DatabaseUnavailable."""
     with context.database.autocommit() as conn:
-        # That a connection is to be had does not say that Postgres is there still.
-        probe.ping(conn)
+        # That a connection is to be had does not say that Postgres is still there, for writes too.
+        probe.require_writable(conn)
     chain.enqueue(known.new, reply_to=reply_to, asked_at=known.asked_at)
     log.info("request_asked_anew")
 

@@ -14,7 +14,6 @@ from typing import Final
 from uuid import UUID
 
 from db import deliveries, forgetting, late_results, leases, removal, replies, sent
-from db.errors import DatabaseUnavailable
 from db.records import Due, Span
 from db.states import Status
 from workers import aftermath, chain, queues, turns
@@ -36,15 +35,7 @@ def sweep(context: Context) -> None:
 
     But not, for a while after an outage, what became due in it (:mod:`workers.aftermath`).
     """
-    try:
-        aftermath.look(context)
-        _sweep(context)
-    except DatabaseUnavailable as error:
-        aftermath.meet(context, error)
-        raise
-
-
-def _sweep(context: Context) -> None:
+    aftermath.look(context)
     taken_up_to = queues.taken_up_to(patience=PATIENCE)
     left_alone = aftermath.left_alone(context)
     _sweep_requests(context, taken_up_to[STARTING], left_alone)

@@ -9,9 +9,10 @@ from sqlalchemy import text
 from db import leases
 from db.engine import Database
 from db.errors import DatabaseUnavailable
+from db.meanwhile import Meanwhile
 from tests.db.rows import admit_one, new_request
 from tests.workers.test_money import context_of
-from workers import aftermath
+from workers import aftermath, chain, outage
 from workers.context import Context
 from workers.settings import SandboxOutcome
 
@@ -48,6 +49,17 @@ def test_dg3_what_was_due_in_an_outage_is_left_alone_for_a_minute_however_many_t
         assert due_at < found[0] < found[1] <= leases.now(conn)
     clock[0] += 61
     assert aftermath.left_alone(context) is None
+
+
+def test_dg3_whoever_has_a_request_go_on_alone_knows_of_the_outage(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However short: nobody else may have met it."""
+    monkeypatch.setattr(chain, "carry_on", lambda *_, **__: None)
+    context = context_of(database, SandboxOutcome.COMPLETED)
+    outage.take_over(context, Meanwhile(new_request(), datetime.now(UTC)), None, AWAY)
+    aftermath.look(context)
+    assert aftermath.left_alone(context) is not None
 
 
 def test_dg3_what_was_due_before_and_after_is_taken_up(database: Database) -> None:

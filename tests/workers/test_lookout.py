@@ -1,23 +1,37 @@
 """DG2: what a process has seen last goes on without Postgres, whether a task comes to it or not."""
 
 import json
+import os
+import signal
+from contextlib import closing
 from datetime import timedelta
+from math import inf
 
 import pytest
+from sqlalchemy import text
 
+from db import engine
 from db.engine import Database
+from db.settings import DatabaseSettings
 from tests.db.rows import admitted, row
 from tests.workers.broker import Broker
 from tests.workers.conftest import MakeSystem
 from tests.workers.test_alone import alone
 from tests.workers.test_money import context_of
+from tests.workers.waiting import until
 from workers import aftermath, lookout, memory
 from workers.app import app
+from workers.context import Context
 from workers.errors import BrokerUnavailable
 from workers.settings import SandboxOutcome
 from workers.tasks import RequestTask
 
 AT_ONCE = timedelta(0)
+
+
+def look(context: Context) -> None:
+    """The first look of a process."""
+    lookout.Lookout().look(context)
 
 
 def test_what_redis_does_not_take_is_sent_on_its_way_at_a_later_look(
@@ -27,14 +41,14 @@ def test_what_redis_does_not_take_is_sent_on_its_way_at_a_later_look(
     request = row(database, admitted(database))
     memory.keep(context, request, due_in=AT_ONCE)
     with Broker("redis://127.0.0.1:1/0").in_use(), pytest.raises(BrokerUnavailable):
-        lookout.look(context)
-    [(_, raw)] = broker.record(lambda: lookout.look(context))
+        look(context)
+    [(_, raw)] = broker.record(lambda: look(context))
     assert str(request.id) in json.loads(raw)["headers"]["argsrepr"]
-    assert not broker.record(lambda: lookout.look(context))
+    assert not broker.record(lambda: look(context))
     # When Postgres is there again, what went on is left alone for a while; nothing is forgotten.
     memory.keep(context, request, due_in=-memory.ON_ITS_WAY)
     back = context_of(database, SandboxOutcome.COMPLETED)
-    lookout.look(back)
+    look(back)
     assert aftermath.left_alone(back) is not None
     assert memory.forget(request.id) is not None
 
@@ -44,10 +58,38 @@ def test_a_postgres_that_only_reads_is_away(make_system: MakeSystem) -> None:
     request = row(system.database, admitted(system.database))
     with system.postgres_read_only():
         memory.keep(system.context, request, due_in=AT_ONCE)
-        [(_, raw)] = system.broker.record(lambda: lookout.look(system.context))
+        [(_, raw)] = system.broker.record(lambda: look(system.context))
         assert str(request.id) in json.loads(raw)["headers"]["argsrepr"]
         assert aftermath.left_alone(system.context) is None
         assert aftermath.is_recent(system.context)
+
+
+def test_a_postgres_that_stands_still_leaves_time_for_tasks(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked again only after a while, and taken for away meanwhile."""
+    monkeypatch.setattr(engine, "FRESH", inf)
+    settings = DatabaseSettings.model_validate({"database_url": database_url})
+    with closing(Database(settings, answer_timeout=timedelta(seconds=0.5))) as database:
+        context = context_of(database, SandboxOutcome.COMPLETED)
+        with database.autocommit() as conn:
+            pid = conn.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        process = lookout.Lookout()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            process.look(context)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert aftermath.is_recent(context)
+        # By now it would answer.
+        process.look(context)
+        assert aftermath.left_alone(context) is None
+
+        def is_back() -> bool:
+            process.look(context)
+            return aftermath.left_alone(context) is not None
+
+        until(is_back, what="it is back")
 
 
 def test_there_is_no_look_while_a_task_runs() -> None:
@@ -71,6 +113,6 @@ def test_while_postgres_is_there_nothing_goes_on_and_what_is_long_due_is_forgott
     due, long_due = (row(database, admitted(database)) for _ in range(2))
     memory.keep(context, due, due_in=AT_ONCE)
     memory.keep(context, long_due, due_in=-memory.ON_ITS_WAY)
-    assert not broker.record(lambda: lookout.look(context))
+    assert not broker.record(lambda: look(context))
     assert memory.forget(long_due.id) is None
     assert memory.forget(due.id) is not None
