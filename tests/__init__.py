@@ -1,0 +1,7 @@
+"""The tests, and what is run by hand: ``python -m tests.faults``, ``python -m tests.benchmarks``."""
+
+import sys
+from importlib.util import find_spec
+
+if find_spec("pytest") is None:
+    sys.exit("The tests need libraries of their own: pip install -e '.[test]'")

@@ -120,3 +120,12 @@ def test_its_celery_application_is_where_others_look_for_it(site: Path, tmp_path
     assert Path(where).is_relative_to(site)
     chain = {"create_request", "start_generation", "poll_operation", "finalize"}
     assert chain < {*names.split()}
+
+
+@pytest.mark.parametrize("command", ["tests.faults", "tests.benchmarks"])
+def test_who_lacks_the_libraries_of_the_tests_is_told_how_to_have_them(command: str) -> None:
+    # Without what is installed beside Python.
+    argv = [sys.executable, "-S", "-m", command, "--help"]
+    found = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr == ("The tests need libraries of their own: pip install -e '.[test]'\n")
