@@ -1,4 +1,4 @@
-"""The tests, and what is run by hand: ``python -m tests.faults``, ``python -m tests.benchmarks``."""
+"""The tests, and beside them ``python -m tests.faults`` and ``python -m tests.benchmarks``."""
 
 import sys
 from importlib.util import find_spec
