@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from math import inf
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 
@@ -84,6 +84,18 @@ def call(
         said = without(str(error), request.prompt, request.negative_prompt)
         log.error("start_outcome_unknown", reason=f"{type(error).__name__}: {said}", **about)
         return Unknown()
+
+
+def is_called(context: Context, request_id: UUID) -> bool:
+    """Whether somebody has left the mark that he makes the call. A storage that fails says no."""
+    prefix = context.storage.prefix_for(request_id)
+    try:
+        if not context.storage.create_marker(prefix, uuid4()):
+            return True
+        context.storage.remove_marker(prefix)
+    except StorageUnavailable as error:
+        log.warning("marker_not_confirmed", request_id=str(request_id), reason=str(error))
+    return False
 
 
 def _create_marker(context: Context, prefix: str, claim: UUID) -> bool:

@@ -19,7 +19,7 @@ from db import deliveries
 from db.deliveries import ANSWER, Record
 from db.meanwhile import Meanwhile
 from db.records import Delivery, NewRequest, ReplyTo, Request
-from workers import answer_marks, answers, memory
+from workers import aftermath, answer_marks, answers, calling, memory
 from workers.answers import Video
 from workers.app import TASK_TIME_LIMIT
 from workers.context import Context
@@ -115,8 +115,12 @@ def deliver_unrecorded(context: Context, delivery: Delivery) -> dict[str, Any]:
 def refuse(context: Context, new: NewRequest, reply_to: ReplyTo | None, sentence: str) -> None:
     """Tell why a request was not taken on. It has no row, so it may be told again.
 
-    Raises DiscordError, unless trying again would be in vain.
+    Not where somebody has taken it on without Postgres, from another message of the same request:
+    whoever asked is told of that. Raises DiscordError, unless trying again would be in vain.
     """
+    if aftermath.is_recent(context) and calling.is_called(context, new.id):
+        log.info("refusal_dropped", request_id=str(new.id))
+        return
     message = answers.refusal(new.user_id, sentence)
     sending = Sending(context.discord, nonce(new.id), new.channel_id, reply_to, lambda *_: message)
     try:

@@ -190,6 +190,30 @@ def test_a_postgres_that_only_reads_is_away_too(
         check(lasting, asked)
 
 
+def test_no_refusal_takes_the_place_of_a_video_that_was_made_meanwhile(
+    studio: Studio, ana: Person
+) -> None:
+    """Of two messages of a request one went on alone, and a limit has refused the other."""
+    system = studio.system
+    with system.postgres_away():
+        asked = studio.ask(ana)
+        wait_until_answered(studio, asked)
+        reply_to = ReplyTo(str(studio.discord.world.application_id), asked.answer.token)
+        with system.broker.in_use():
+            chain.refuse(studio.request(ana, id=asked.id), "No.", reply_to=reply_to)
+        about = {"request_id": str(asked.id)}
+        studio.wait(lambda: system.worker.said("refusal_dropped", **about), "it is dropped")
+    check(studio, asked)
+    assert asked.answer.attachments
+    # Of what nobody makes it is told at any time.
+    refused = ana.slash("veo", {"prompt": "a red fox"})
+    assert studio.raw.answer(refused, Callback.DEFERRED_MESSAGE).status_code == 204
+    with system.broker.in_use():
+        reply_to = ReplyTo(str(studio.discord.world.application_id), refused.token)
+        chain.refuse(studio.request(ana), "No.", reply_to=reply_to)
+    refused.wait_for_text("No.")
+
+
 def have_work(system: System, worker: Worker, *, is_wanted: bool) -> None:
     """Have a worker take tasks, or no more of them."""
     with system.broker.in_use():
