@@ -86,7 +86,8 @@ def _require_redis() -> None:
     try:
         broker.server(address, patience=BROKER_PATIENCE)
     except BrokerUnavailable as error:
-        raise CommandFailed(f"{error}. {remedies.of_redis(str(error))}.") from None
+        reason = str(error).rstrip(".")
+        raise CommandFailed(f"{reason}. {remedies.of_redis(reason)}.") from None
 
 
 @contextmanager

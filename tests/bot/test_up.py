@@ -281,7 +281,7 @@ def test_a_redis_that_is_not_there_is_told_of_before_anything_starts(place: Path
     found = run("up", "--folder", str(folder), env={"REDIS_URL": "redis://:hush@127.0.0.1:1/0"})
     assert found.returncode == 1
     assert re.fullmatch(
-        r"video-bot: .*127\.0\.0\.1:1.*\. Start Redis, or correct REDIS_URL\.\n", found.stderr
+        r"video-bot: .*127\.0\.0\.1:1.*[^.]\. Start Redis, or correct REDIS_URL\.\n", found.stderr
     ), found.stderr
     assert "hush" not in found.stderr + found.stdout
     assert "ask for a video" not in found.stdout
