@@ -90,12 +90,13 @@ def alone(place: Path) -> Story:
         exports = dict(re.findall(r"export (\w+)=(\S+)", running.stdout))
         flower = running.wait_for(r"http://127\.0\.0\.1:(\d+)  user (\w+), password (\S+)$")
         port, login = flower[1], f"{flower[2]}:{flower[3]}"
+        # It only shows what it has heard of, and is told of nothing that was before it listened.
+        until(lambda: '"status": true' in ask(port, "/workers?json=1", login)[1], "Flower hearing")
         request_id = str(uuid4())
         result = run("submit", PROMPT, "--id", request_id, "--wait", "60", env=exports)
         assert result.returncode == 0, result.stderr
         story.submitted = result.stdout
         story.ended = await_end(exports["DATABASE_URL"], request_id)
-        until(lambda: ask(port, "/healthcheck")[0], "Flower listening")
         health = running.wait_for(r"Health:  http://127\.0\.0\.1:(\d+)(/health/ready),")
         story.answers["health"] = until(
             lambda: found if (found := ask(health[1], health[2]))[0] else None,
