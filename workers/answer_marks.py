@@ -3,11 +3,12 @@
 It is what those who go on without Postgres have in common with those who have it.
 """
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 
 from workers.context import Context
+from workers.storage import is_marked
 
 log = structlog.get_logger(__name__)
 
@@ -26,13 +27,7 @@ def may_answer(context: Context, request_id: UUID, claim: UUID) -> bool:
 
 def is_answered(context: Context, request_id: UUID) -> bool:
     """Whether somebody answers without Postgres, or has. Raises StorageUnavailable."""
-    # Never under the claim of those who deliver: whoever stood still here meanwhile would remove
-    # the mark of one of them.
-    if not may_answer(context, request_id, uuid4()):
-        return True
-    # It is ours, and for whoever answers to leave.
-    context.storage.remove_marker(_place(context, request_id))
-    return False
+    return is_marked(context.storage, _place(context, request_id))
 
 
 def _place(context: Context, request_id: UUID) -> str:

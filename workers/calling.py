@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from math import inf
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 
@@ -20,7 +20,7 @@ from workers.context import Context
 from workers.ends import End
 from workers.providers import NotTaken, Refused
 from workers.quoting import without
-from workers.storage import StorageUnavailable
+from workers.storage import StorageUnavailable, is_marked
 
 log = structlog.get_logger(__name__)
 
@@ -88,14 +88,11 @@ def call(
 
 def is_called(context: Context, request_id: UUID) -> bool:
     """Whether somebody has left the mark that he makes the call. A storage that fails says no."""
-    prefix = context.storage.prefix_for(request_id)
     try:
-        if not context.storage.create_marker(prefix, uuid4()):
-            return True
-        context.storage.remove_marker(prefix)
+        return is_marked(context.storage, context.storage.prefix_for(request_id))
     except StorageUnavailable as error:
         log.warning("marker_not_confirmed", request_id=str(request_id), reason=str(error))
-    return False
+        return False
 
 
 def _create_marker(context: Context, prefix: str, claim: UUID) -> bool:

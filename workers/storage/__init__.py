@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from importlib import import_module
 from typing import BinaryIO, Final, Protocol, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from workers.settings import WorkerSettings
 
@@ -67,6 +67,15 @@ def link_to(storage: Storage, addresses: Sequence[str] | None) -> str | None:
         # What is public already, as the system before this one had it, is its own link.
         return address if _PUBLIC.match(address) else storage.link(address)
     return None
+
+
+def is_marked(storage: Storage, prefix: str) -> bool:
+    """Whether anybody has left his mark under `prefix`. Raises StorageUnavailable."""
+    # Never under a claim of others: their mark would be taken for this one, and removed.
+    if not storage.create_marker(prefix, uuid4()):
+        return True
+    storage.remove_marker(prefix)
+    return False
 
 
 def load(settings: WorkerSettings) -> Storage:
