@@ -64,10 +64,11 @@ class Lookout:
 @signals.worker_process_init.connect
 def begin(**_: Any) -> None:
     """Look from now on, in a thread that ends with its process."""
-    threading.Thread(target=_go_on, name="lookout", daemon=True).start()
+    threading.Thread(target=go_on, name="lookout", daemon=True).start()
 
 
-def _go_on() -> None:
+def go_on() -> None:
+    """Look for as long as the process lives."""
     # They are for the main thread, which waits for a task and is woken by them.
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     lookout = Lookout()

@@ -11,8 +11,9 @@ from db.engine import Database
 from db.errors import DatabaseUnavailable
 from db.meanwhile import Meanwhile
 from tests.db.rows import admit_one, new_request
+from tests.workers.conftest import MakeSystem
 from tests.workers.test_money import context_of
-from workers import aftermath, chain, outage
+from workers import aftermath, outage
 from workers.context import Context
 from workers.settings import SandboxOutcome
 
@@ -52,14 +53,14 @@ def test_dg3_what_was_due_in_an_outage_is_left_alone_for_a_minute_however_many_t
 
 
 def test_dg3_whoever_has_a_request_go_on_alone_knows_of_the_outage(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    make_system: MakeSystem,
 ) -> None:
     """However short: nobody else may have met it."""
-    monkeypatch.setattr(chain, "carry_on", lambda *_, **__: None)
-    context = context_of(database, SandboxOutcome.COMPLETED)
-    outage.take_over(context, Meanwhile(new_request(), datetime.now(UTC)), None, AWAY)
-    aftermath.look(context)
-    assert aftermath.left_alone(context) is not None
+    system, known = make_system(), Meanwhile(new_request(), datetime.now(UTC))
+    sent = system.broker.record(lambda: outage.take_over(system.context, known, None, AWAY))
+    assert len(sent) == 1
+    aftermath.look(system.context)
+    assert aftermath.left_alone(system.context) is not None
 
 
 def test_dg3_what_was_due_before_and_after_is_taken_up(database: Database) -> None:

@@ -3,9 +3,13 @@
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
+from itertools import chain, repeat
 from math import inf
+from types import SimpleNamespace
+from typing import NoReturn
 
 import pytest
 from sqlalchemy import text
@@ -18,7 +22,7 @@ from tests.workers.broker import Broker
 from tests.workers.conftest import MakeSystem
 from tests.workers.test_alone import alone
 from tests.workers.test_money import context_of
-from tests.workers.waiting import until
+from tests.workers.waiting import PATIENCE, until
 from workers import aftermath, lookout, memory
 from workers.app import app
 from workers.context import Context
@@ -67,8 +71,11 @@ def test_a_postgres_that_only_reads_is_away(make_system: MakeSystem) -> None:
 def test_a_postgres_that_stands_still_leaves_time_for_tasks(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is asked again only after a while, and taken for away meanwhile."""
+    """It is asked again only after thrice as long, and taken for away meanwhile."""
     monkeypatch.setattr(engine, "FRESH", inf)
+    # As the first look comes, asks, and has waited; and as the next ones come.
+    moments = chain((0.0, 0.0, 0.5, 1.9), repeat(2.1))
+    monkeypatch.setattr(lookout, "time", SimpleNamespace(monotonic=lambda: next(moments)))
     settings = DatabaseSettings.model_validate({"database_url": database_url})
     with closing(Database(settings, answer_timeout=timedelta(seconds=0.5))) as database:
         context = context_of(database, SandboxOutcome.COMPLETED)
@@ -103,6 +110,20 @@ def test_there_is_no_look_while_a_task_runs() -> None:
 
     Looking.bind(app)
     assert Looking()()
+    assert not lookout.at_work.locked()
+
+
+def test_a_look_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it fails of: without any look nothing would go on."""
+    ends = [RuntimeError("Nobody has thought of it"), SystemExit()]
+
+    def look_that_fails() -> NoReturn:
+        raise ends.pop(0)
+
+    monkeypatch.setattr(lookout, "context", look_that_fails)
+    monkeypatch.setattr(lookout, "EVERY", 0.0)
+    with pytest.raises(SystemExit), ThreadPoolExecutor(1) as process:
+        process.submit(lookout.go_on).result(PATIENCE)
     assert not lookout.at_work.locked()
 
 
