@@ -363,8 +363,8 @@ def test_the_folder_may_be_the_one_where_one_stands(
 
 def test_an_impatient_person_presses_ctrl_c_again(second: Seen) -> None:
     for running in interrupted_demo(second.folder, "while it generates"):
-        running.process.send_signal(signal.SIGINT)
         worker = until(lambda: worker_of(second.folder), "The worker")
+        running.process.send_signal(signal.SIGINT)
         running.process.send_signal(signal.SIGINT)
         assert running.end(seconds=IN_TIME) == 130
         assert "Traceback" not in running.stderr

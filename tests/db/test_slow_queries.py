@@ -134,8 +134,9 @@ def test_qh5_a_query_that_postgres_was_never_asked_is_not_told_of(
     assert slow(logs) == []
 
 
-def test_qh5_each_query_is_timed_by_itself(database: Database) -> None:
+def test_qh5_each_query_is_timed_by_itself(database: Database, clock: Clock) -> None:
+    clock.query_ms = 99
     with capture_logs() as logs, database.begin() as conn:
-        for _ in range(50):
+        for _ in range(5):
             conn.execute(text("SELECT 1"))
     assert slow(logs) == []

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import text
@@ -18,6 +18,8 @@ from tests.workers.waiting import until
 from workers import admitting
 
 EDITS = "PATCH /webhooks/*"
+EVERY_TIME: Final = 1_000_000
+"""An accident that lasts until it is released."""
 
 
 @dataclass(frozen=True)

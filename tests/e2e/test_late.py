@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from db import keeping
 from db.states import Status
-from tests.e2e.delivery import EDITS, Asked, Studio, buttons, new_studio
+from tests.e2e.delivery import EDITS, EVERY_TIME, Asked, Studio, buttons, new_studio
 from tests.e2e.discord import FakeDiscord, Guild, Permission, Person, When, fake_discord
 from tests.workers.conftest import MakeSystem
 from tests.workers.waiting import until
@@ -112,13 +112,14 @@ def test_ev1_a_late_video_is_delivered_once_with_an_apology(studio: Studio, ana:
 
 
 def test_the_apology_comes_after_the_first_answer(studio: Studio, ana: Person) -> None:
-    fault = studio.discord.faults.refuse(EDITS, 503, times=4)
+    fault = studio.discord.faults.refuse(EDITS, 503, times=EVERY_TIME)
     asked = studio.ask(ana)
     fault.wait_until_reached(2)
     until(lambda: studio.told(asked, "delivery_failed"), what="the first answer is parked")
     appear(studio, asked)
     until(lambda: studio.told(asked, "late_result"), what="the video is found")
     assert not ana.pings
+    fault.release()
     assert late(studio, asked)["attempts"] == 1
     story = [each for each in studio.system.story(asked.id) if each != "delivery_failed"]
     assert story[2:] == ["timeout", "late_result", "delivered", "delivered"]
@@ -149,7 +150,7 @@ def test_a_child_dies_between_the_apology_and_its_record(
 
 def test_vd3_of_what_was_deleted_meanwhile_nothing_is_sent(studio: Studio, ana: Person) -> None:
     before, after = time_out(studio, ana), time_out(studio, ana)
-    fault = studio.discord.faults.refuse(WRITES, 503, times=2)
+    fault = studio.discord.faults.refuse(WRITES, 503, times=EVERY_TIME)
 
     def delete(asked: Asked) -> None:
         with studio.system.database.begin() as conn:
@@ -162,6 +163,7 @@ def test_vd3_of_what_was_deleted_meanwhile_nothing_is_sent(studio: Studio, ana: 
     fault.wait_until_reached(2)
     delete(after)
     until(lambda: not waits(studio, after), what="it is dropped")
+    fault.release()
     studio.system.wait_until_quiet()
     assert not ana.pings
     for asked in (before, after):

@@ -162,7 +162,7 @@ def test_whoever_has_seen_a_request_has_it_go_on_though_no_task_comes_to_him(
 ) -> None:
     """Celery gives the tasks of a quiet worker to one of its children, always the same."""
     with ExitStack() as stack:
-        quiet = new_studio(stack, make_system, studio.discord, SANDBOX_SECONDS=2)
+        quiet = new_studio(stack, make_system, studio.discord, SANDBOX_SECONDS=5)
         system = quiet.system
         other, whoever = (system.start_worker(concurrency=1) for _ in range(2))
         have_work(system, other, is_wanted=False)

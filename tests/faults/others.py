@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
+from tests.e2e.delivery import EVERY_TIME
 from tests.e2e.discord import When
 from tests.e2e.discord.rest.faults import Fault as DiscordFault
 from tests.e2e.discord.rest.faults import Faults
@@ -23,7 +24,6 @@ FELT: Final = 3
 """Calls that meet it before it ends."""
 SLOW: Final = 1.2
 """Seconds that a slow one takes for an answer, at most: less than anybody waits."""
-EVERY_TIME: Final = 1_000_000
 
 ALL: Final = "*"
 STARTS: Final = "POST *:predictLongRunning"

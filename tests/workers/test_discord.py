@@ -129,7 +129,7 @@ def test_no_error_shows_the_token(there: FakeDiscord, asked: Interaction) -> Non
     for api, kind in ((there.url, Unavailable), (there.url, NoAnswer), (address, Unavailable)):
         away = DiscordSettings.model_validate({"discord_api_url": api})
         with pytest.raises(DiscordError) as error:
-            discord.edit_answer(away, to, MESSAGE, patience=0.3)
+            discord.edit_answer(away, to, MESSAGE, patience=2)
         assert type(error.value) is kind
         shown = "".join(traceback.format_exception(error.value)) + repr(error.value)
         assert asked.token not in shown

@@ -77,7 +77,7 @@ def test_a_postgres_that_stands_still_leaves_time_for_tasks(
     moments = chain((0.0, 0.0, 0.5, 1.9), repeat(2.1))
     monkeypatch.setattr(lookout, "time", SimpleNamespace(monotonic=lambda: next(moments)))
     settings = DatabaseSettings.model_validate({"database_url": database_url})
-    with closing(Database(settings, answer_timeout=timedelta(seconds=0.5))) as database:
+    with closing(Database(settings, answer_timeout=timedelta(seconds=1))) as database:
         context = context_of(database, SandboxOutcome.COMPLETED)
         with database.autocommit() as conn:
             pid = conn.execute(text("SELECT pg_backend_pid()")).scalar_one()

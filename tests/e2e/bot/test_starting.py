@@ -126,9 +126,7 @@ def test_commands_of_a_test_server(studio: Studio, guild: Guild, ana: Person) ->
     # Back again, what is left there goes on working, and is tidied away.
     with studio.bot():
         ana.slash("quota").wait_for_text("Last 24 hours")
-        discord.world.wait_for(
-            lambda: not discord.commands(guild), "nothing is left there", within=5
-        )
+        discord.world.wait_for(lambda: not discord.commands(guild), "nothing is left there")
         ana.slash("quota").wait_for_text("Last 24 hours")
 
 
