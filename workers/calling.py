@@ -53,16 +53,22 @@ def call(
     prefix: str,
     *,
     until: float = inf,
+    another_takes: timedelta | None = None,
     forbidden: Callable[[], End | None] = lambda: None,
 ) -> Outcome:
     """Make the paid call, unless somebody has left the mark that he makes it.
 
     `request.attempts` counts this one. After `until`, by this process's clock, no call is made.
+    Where whoever has left the mark is about to write what came of it, and `another_takes` so long
+    for that, it is put off until then.
     The one who may make it asks whether it is `forbidden`: then the request ends so.
     """
     about = {"request_id": str(request.id)}
     try:
         if not _create_marker(context, prefix, claim):
+            if another_takes is not None:
+                log.info("call_is_anothers", **about)
+                return PutOff(another_takes)
             log.warning("start_outcome_unknown", reason="marker exists", **about)
             return Unknown()
     except StorageUnavailable as error:

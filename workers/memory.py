@@ -71,9 +71,10 @@ def keep(
     _seen[request.id] = Seen(request, known, end, time.monotonic() + due_in.total_seconds())
 
 
-def keep_sent(context: Context, request: Request) -> None:
+def keep_sent(context: Context, request: Request, reply_to: ReplyTo | None = None) -> None:
     """Remember a request for which a message was sent."""
-    keep(context, request, due_in=min(ON_ITS_WAY, context.settings.rescue_after))
+    due_in = min(ON_ITS_WAY, context.settings.rescue_after)
+    keep(context, request, due_in=due_in, reply_to=reply_to)
 
 
 def forget(request_id: UUID) -> Seen | None:

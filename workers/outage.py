@@ -52,8 +52,12 @@ _left_alone_until = [0.0]
 def take_over(
     context: Context, known: Meanwhile, reply_to: ReplyTo | None, error: DatabaseUnavailable
 ) -> None:
-    """Have a request go on without Postgres. Raises the error where that is not wanted."""
-    if not aftermath.meet(context, error):
+    """Have a request go on without Postgres. Raises the error where that is not wanted.
+
+    What nobody else knows of it goes on all the same: it waits to be written.
+    """
+    is_met = aftermath.meet(context, error)
+    if not is_met and _is_untouched(known) and known.unused_claim is None:
         raise error
     new = known.new
     if seen := memory.forget(new.id):
@@ -115,7 +119,7 @@ def carry_on(context: Context, known: Meanwhile, reply_to: ReplyTo | None) -> No
             log.debug("request_still_unwritten", reason=str(error))
         else:
             log.info("request_written_afterwards", status=known.status)
-            _hand_back(context, row)
+            _hand_back(context, row, reply_to)
             return
     after = _next(context, known, reply_to)
     if after is not None:
@@ -160,7 +164,9 @@ def _next(
     context: Context, known: Meanwhile, reply_to: ReplyTo | None
 ) -> tuple[Meanwhile, ReplyTo | None, timedelta] | None:
     """What is known after the next step, and how long to pause; None if another goes on."""
-    if known.status is Status.PENDING and known.claim is None:
+    if context.settings.database_outage == "refuse":
+        step = _wait(known)
+    elif known.status is Status.PENDING and known.claim is None:
         step = starting_alone.start(context, known)
     elif not known.status.has_ended:
         step = following_alone.follow(context, known)
@@ -170,13 +176,17 @@ def _next(
             return None
         step = found
     else:
-        # It is all done but for the writing.
-        again = replace(known, attempts=known.attempts + 1)
-        step = again, backoff(again.attempts)
+        step = _wait(known)
     return step[0], reply_to, step[1]
 
 
-def _hand_back(context: Context, row: Request | None) -> None:
+def _wait(known: Meanwhile) -> tuple[Meanwhile, timedelta]:
+    """It is all done but for the writing."""
+    again = replace(known, attempts=known.attempts + 1)
+    return again, backoff(again.attempts)
+
+
+def _hand_back(context: Context, row: Request | None, reply_to: ReplyTo | None) -> None:
     """Have it go on as any other request does."""
     if row is None:
         return
@@ -185,5 +195,7 @@ def _hand_back(context: Context, row: Request | None) -> None:
         return
     is_followed = row.status is Status.GENERATING or row.claim is not None
     link = "poll_operation" if is_followed else "start_generation"
+    # Should Postgres go again at once.
+    memory.keep_sent(context, row, reply_to)
     expires_at = datetime.now(UTC) + context.settings.rescue_after
     chain.resume(row.id, at=link, expires_at=expires_at)

@@ -3,7 +3,8 @@
 That is a poll, or a start that was not taken; and who waits in line is told the place. An edit
 that cannot be made is not made: nothing depends on it, and nobody waits for it long. None can come
 after the answer: whoever delivers that has closed the answer to progress before, and waits for an
-edit that is under way.
+edit that is under way. In an outage and the time after it nobody can know of an answer, so that
+nothing is told.
 """
 
 import time
@@ -21,7 +22,7 @@ from db import progress as telling
 from db.errors import DatabaseError
 from db.records import ReplyTo, Request
 from db.validation import is_snowflake
-from workers import answers, discord, experience
+from workers import aftermath, answers, discord, experience
 from workers.answers import Message
 from workers.context import Context
 from workers.discord import DiscordError, NoAnswer, RateLimited, Unavailable
@@ -74,7 +75,7 @@ def _tell(
     compose: Callable[[Connection, *Facts], Message],
 ) -> None:
     """Tell of each request what `compose` makes of its facts, where it is time to."""
-    if not facts or time.monotonic() < _silent_until[0]:
+    if not facts or time.monotonic() < _silent_until[0] or aftermath.is_recent(context):
         return
     try:
         with context.database.autocommit() as conn:

@@ -28,11 +28,21 @@ from db.events import EventType
 from db.meanwhile import Meanwhile
 from db.records import Request
 from db.states import Status
-from workers import announcing, calling, cancelling, ending, memory, progress, turns
+from workers import (
+    aftermath,
+    announcing,
+    calling,
+    cancelling,
+    ending,
+    memory,
+    progress,
+    turns,
+)
 from workers.calling import Accepted, PutOff, Unknown
 from workers.context import Context
 from workers.ends import End
 from workers.insisting import NotClaimed, insist
+from workers.outage import LONGEST_PAUSE
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +80,9 @@ def start(context: Context, request_id: UUID, *, unused: UUID | None = None) -> 
     _remember(context, request, due_in=context.provider.call_time + context.settings.rescue_after)
     prefix = context.storage.prefix_for(request_id)
     until = call_until if turns.are_paced(context) else inf
-    match calling.call(context, request, claim, prefix, until=until):
+    # Who calls without Postgres writes afterwards, or takes the mark away and calls again.
+    another_takes = LONGEST_PAUSE if aftermath.is_recent(context) else None
+    match calling.call(context, request, claim, prefix, until=until, another_takes=another_takes):
         case Accepted(operation_name):
             step = _accepted(context, request, claim, prefix, operation_name)
         case PutOff(delay):

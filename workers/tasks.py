@@ -118,8 +118,8 @@ def start_generation(self: RequestTask, request_id: str) -> None:
         unused = chain.received_unused(headers)
         step = starting.start(context(), UUID(request_id), unused=unused)
     except NotClaimed as error:
-        if new is None:
-            # Only Postgres knows more of it, and of the claim only this message, which is to last.
+        if new is None or not aftermath.is_outage(context(), error):
+            # It waits for Postgres; and of the claim only this message knows, which is to last.
             after = backoff(self.request.retries).total_seconds()
             told = chain.with_unused(headers, error.unused)
             lasting: dict[str, Any] = {"headers": told, "expires": None}

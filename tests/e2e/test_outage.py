@@ -277,16 +277,50 @@ def test_a_crowd_in_an_outage(
     assert {used(studio, each) for each in people} == {5}
 
 
-def test_whoever_refuses_makes_nothing_before_postgres_is_back(
-    studio: Studio, make_system: MakeSystem
+@pytest.fixture(scope="module")
+def refusing(studio: Studio, make_shared_system: MakeSystem) -> Iterator[Studio]:
+    """In the same Discord, one that makes nothing without Postgres."""
+    with ExitStack() as stack:
+        given = {"DATABASE_OUTAGE": "refuse", "SANDBOX_SECONDS": 1}
+        found = new_studio(stack, make_shared_system, studio.discord, **given)
+        make_gates(found.system)
+        found.system.start_worker()
+        yield found
+
+
+@pytest.mark.parametrize("point", Point)
+def test_whoever_refuses_loses_nothing_that_only_a_task_knows(
+    refusing: Studio, ana: Person, point: Point
 ) -> None:
-    system = make_system(DATABASE_OUTAGE="refuse")
-    worker = system.start_worker()
+    """That a call was made, an end seen, or the answer sent."""
+    system = refusing.system
+    about = len(system.worker.lines)
+    with closed(system, point) as gate:
+        asked = refusing.ask(ana, prompt=prompt_of(point))
+        gate.wait()
+        with system.postgres_away():
+            refusing.wait(lambda: missed(system, since=about), "Postgres is missed")
+            refusing.wait(lambda: waits(system, since=about), "it waits for Postgres")
+    check(refusing, asked)
+    assert len([each for each in asked.answer.history if each.attachments]) == 1
+
+
+def waits(system: System, *, since: int) -> bool:
+    """Whether a task is held, to be tried again."""
+    tries = ("retry: Retry in", "request_goes_on_unwritten")
+    return any(each in str(line) for line in system.worker.lines[since:] for each in tries)
+
+
+def test_whoever_refuses_makes_nothing_before_postgres_is_back(
+    studio: Studio, refusing: Studio
+) -> None:
+    system = refusing.system
+    about = len(system.worker.lines)
     new = studio.request(studio.discord.new_person("bo", studio.discord.new_guild()))
     with system.postgres_away():
         system.submit(new)
-        until(lambda: "retry: Retry in" in worker.log, what="it is tried again")
+        until(lambda: waits(system, since=about), what="it is tried again")
         assert not system.has_marker(new.id)
     [row] = system.wait_until_ended([new.id])
     assert row.status is Status.COMPLETED
-    assert not worker.said("Rate limiting degraded")
+    assert not system.worker.said("Rate limiting degraded")

@@ -5,18 +5,21 @@ import re
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from math import inf
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import text
 
 from db import requests
+from db.errors import DatabaseUnavailable
 from db.states import Status
 from tests.db.rows import new_request
 from tests.e2e.delivery import EDITS, Asked, Studio, new_studio
 from tests.e2e.discord import FakeDiscord, Person, fake_discord
 from tests.workers.conftest import MakeSystem
 from tests.workers.waiting import until
-from workers import progress
+from workers import aftermath, progress
 
 WORDS = "Your video is being made"
 
@@ -182,6 +185,23 @@ def end(studio: Studio, asked: Asked) -> None:
 def test_progress_knows_no_more_than_the_time_it_may_take() -> None:
     slowest = progress.TELL_FOR + 3 * progress.PATIENCE
     assert slowest < progress.AT_MOST.total_seconds()
+
+
+def test_dc2_nothing_is_told_in_an_outage_and_the_time_after_it(
+    make_system: MakeSystem, discord: FakeDiscord, ana: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be written over what may have been answered without Postgres."""
+    with ExitStack() as stack:
+        studio = new_studio(stack, make_system, discord)
+        asked, context = studio.admit(ana), studio.system.context
+        aftermath.meet(context, DatabaseUnavailable("It is away"))
+        progress.tell_places(context, {asked.id: 3})
+        aftermath.look(context)
+        progress.tell_places(context, {asked.id: 3})
+        assert not asked.answer.history
+        monkeypatch.setattr(aftermath, "time", SimpleNamespace(monotonic=lambda: inf))
+        progress.tell_places(context, {asked.id: 3})
+        asked.answer.wait_for_text("Queued")
 
 
 def test_dc2_who_waits_for_his_turn_is_told_so_once(

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -10,12 +11,15 @@ from db import leases
 from db.engine import Database
 from db.errors import DatabaseUnavailable
 from db.meanwhile import Meanwhile
-from tests.db.rows import admit_one, new_request
+from db.records import ReplyTo
+from db.states import Status
+from tests.db.rows import admit_one, new_request, row
 from tests.workers.conftest import MakeSystem
 from tests.workers.test_money import context_of
-from workers import aftermath, outage
+from workers import admitting, aftermath, memory, outage, starting
 from workers.context import Context
 from workers.settings import SandboxOutcome
+from workers.starting import Step
 
 AWAY = DatabaseUnavailable("It is away")
 
@@ -75,3 +79,40 @@ def test_dg3_what_was_due_before_and_after_is_taken_up(database: Database) -> No
         span = now - 2 * minute, now - minute
         due = leases.take_due(conn, limit=9, lease=minute, left_alone=span)
         assert {row.id for row in due} == {before.id, after.id}
+
+
+def test_dg3_where_another_is_about_to_call_without_postgres_it_is_waited_for(
+    database: Database, clock: list[float]
+) -> None:
+    """His call may be refused, and his mark go: then somebody has to call."""
+    context, new = context_of(database, SandboxOutcome.COMPLETED), new_request()
+    admitting.admit(context, new)
+    prefix, another = context.storage.prefix_for(new.id), uuid4()
+    context.storage.create_marker(prefix, another)
+    aftermath.meet(context, AWAY)
+    aftermath.look(context)
+    assert starting.start(context, new.id) is Step.STOPPED
+    waits = row(database, new.id)
+    assert (waits.status, waits.claim) == (Status.PENDING, None)
+    context.storage.remove_marker(prefix)
+    assert starting.start(context, new.id) is Step.DONE
+    # Of a mark that stands when all that went on is written, nobody knows what came of it.
+    later = new_request(user_id="bob")
+    admitting.admit(context, later)
+    context.storage.create_marker(context.storage.prefix_for(later.id), another)
+    clock[0] += 61
+    assert starting.start(context, later.id) is Step.STOPPED
+    assert row(database, later.id).claim is not None
+
+
+def test_dg3_what_was_written_goes_on_again_should_postgres_go_at_once(
+    make_system: MakeSystem,
+) -> None:
+    system, new = make_system(), new_request()
+    admitting.admit(system.context, new)
+    known = Meanwhile(new, datetime.now(UTC), has_row=True, unused_claim=uuid4())
+    to = ReplyTo("1", "token")
+    assert len(system.broker.record(lambda: outage.carry_on(system.context, known, to))) == 1
+    seen = memory.forget(new.id)
+    assert seen is not None
+    assert seen.reply_to == to
