@@ -29,10 +29,12 @@ def is_outage(context: Context, error: DatabaseUnavailable) -> bool:
 
 
 def meet(context: Context, error: DatabaseUnavailable) -> bool:
-    """Note that Postgres is away, or was for a task that is tried again; whether that is so."""
-    is_met = is_outage(context, error)
-    _is_on[0] = _is_on[0] or is_met
-    return is_met
+    """Note that Postgres is away, or was for a task that is tried again.
+
+    Whether requests are to go on without it. Where they wait, so does what a task could not write.
+    """
+    _is_on[0] = _is_on[0] or not isinstance(error, PoolExhausted)
+    return is_outage(context, error)
 
 
 def look(context: Context) -> None:

@@ -34,7 +34,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class PutOff:
-    """No call was taken; another one may be made after the delay."""
+    """No call of ours was taken; another one may be made after the delay."""
 
     delay: timedelta
 
@@ -66,7 +66,7 @@ def call(
     about = {"request_id": str(request.id)}
     try:
         if not _create_marker(context, prefix, claim):
-            if another_takes is not None:
+            if another_takes is not None and request.attempts <= MAX_ATTEMPTS:
                 log.info("call_is_anothers", **about)
                 return PutOff(another_takes)
             log.warning("start_outcome_unknown", reason="marker exists", **about)

@@ -22,6 +22,7 @@ from db.records import NewRequest, ReplyTo, Request
 from db.states import Status
 from workers import (
     aftermath,
+    announcing,
     answering_alone,
     chain,
     ending,
@@ -52,9 +53,10 @@ _left_alone_until = [0.0]
 def take_over(
     context: Context, known: Meanwhile, reply_to: ReplyTo | None, error: DatabaseUnavailable
 ) -> None:
-    """Have a request go on without Postgres. Raises the error where that is not wanted.
+    """Have a request go on without Postgres.
 
-    What nobody else knows of it goes on all the same: it waits to be written.
+    Where that is not wanted, what nobody else knows of it waits to be written. Of what nobody has
+    touched that is nothing: then it raises the error.
     """
     is_met = aftermath.meet(context, error)
     if not is_met and _is_untouched(known) and known.unused_claim is None:
@@ -181,7 +183,7 @@ def _next(
 
 
 def _wait(known: Meanwhile) -> tuple[Meanwhile, timedelta]:
-    """It is all done but for the writing."""
+    """Nothing is done but to wait for the writing."""
     again = replace(known, attempts=known.attempts + 1)
     return again, backoff(again.attempts)
 
@@ -191,7 +193,7 @@ def _hand_back(context: Context, row: Request | None, reply_to: ReplyTo | None) 
     if row is None:
         return
     if row.status.has_ended:
-        chain.announce(row)
+        announcing.announce(context, row)
         return
     is_followed = row.status is Status.GENERATING or row.claim is not None
     link = "poll_operation" if is_followed else "start_generation"

@@ -3,8 +3,8 @@
 That is a poll, or a start that was not taken; and who waits in line is told the place. An edit
 that cannot be made is not made: nothing depends on it, and nobody waits for it long. None can come
 after the answer: whoever delivers that has closed the answer to progress before, and waits for an
-edit that is under way. In an outage and the time after it nobody can know of an answer, so that
-nothing is told.
+edit that is under way. In an outage and the time after it nobody can know of an answer, so nothing
+is told.
 """
 
 import time

@@ -3,8 +3,7 @@
 It is kept in Postgres (:mod:`db.sent`), so that a bot which starts anew goes on with it. The same
 id is the same request (RT6), so it is never made twice. As long as an answer says what the bot has
 told, nobody else has anything to do with the request; where it says something else, it was refused,
-is being made without Postgres, or was not taken on. What a worker has taken from the queue may be
-about to be answered without Postgres, so of that nothing is told: it is a row soon, or sent again.
+is being made without Postgres, or was not taken on.
 """
 
 import asyncio
@@ -30,10 +29,6 @@ LOOK_EVERY: Final = 1.0
 """Seconds."""
 TELL_AFTER: Final = timedelta(seconds=45)
 """Whoever is not taken on by then is told so, within the minute."""
-SENT_AGAIN_AFTER: Final = timedelta(seconds=30)
-"""At most, from when a message has left the queue; so that there is time to tell who asked."""
-SENT_WITHIN: Final = timedelta(seconds=10)
-"""From when it is kept to when the queue has it; and clocks differ."""
 AT_ONCE: Final = 100
 SIDE_BY_SIDE: Final = 4
 """Requests that are seen to at once: people who ask something need threads, too."""
@@ -94,14 +89,13 @@ async def _look(desk: Desk, *, may_send: bool) -> None:
     for each in late:
         asked_at = now - each.age.total_seconds()
         desk.held.note_kept(Asking(each.new, each.reply_to, each.told, asked_at))
-    past = await _past(desk)
-    bound = min(desk.settings.worker.rescue_after, SENT_AGAIN_AFTER)
+    past = await _past(desk) if may_send else queues.NOTHING
+    bound = desk.settings.worker.rescue_after
     room = asyncio.Semaphore(SIDE_BY_SIDE)
 
     async def see_to(one: Sent) -> None:
         async with room:
-            is_lost = may_send and one.sent_at + bound < past
-            await _see_to(desk, one, is_lost=is_lost, may_wait=one.sent_at + SENT_WITHIN >= past)
+            await _see_to(desk, one, is_lost=one.sent_at + bound < past)
 
     await asyncio.gather(*map(see_to, late))
 
@@ -116,8 +110,8 @@ async def _past(desk: Desk) -> datetime:
     return min(taken[STARTING], taken[DELIVERING])
 
 
-async def _see_to(desk: Desk, one: Sent, *, is_lost: bool, may_wait: bool) -> None:
-    is_to_be_told = may_wait and one.age >= TELL_AFTER and not one.is_told_of
+async def _see_to(desk: Desk, one: Sent, *, is_lost: bool) -> None:
+    is_to_be_told = one.age >= TELL_AFTER and not one.is_told_of
     if not is_lost and not is_to_be_told:
         return
     try:

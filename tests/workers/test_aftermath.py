@@ -67,6 +67,29 @@ def test_dg3_whoever_has_a_request_go_on_alone_knows_of_the_outage(
     assert aftermath.left_alone(system.context) is not None
 
 
+def test_dg3_whoever_refuses_leaves_alone_what_waits_to_be_written(make_system: MakeSystem) -> None:
+    """Else it would have timed out first, or be answered again."""
+    system = make_system(DATABASE_OUTAGE="refuse")
+    admitting.admit(system.context, new := new_request())
+    refused = Meanwhile(
+        new,
+        datetime.now(UTC),
+        has_row=True,
+        status=Status.FAILED,
+        completed_at=datetime.now(UTC),
+        error_code="refused",
+        error_message="No.",
+    )
+    sent = system.broker.record(lambda: outage.take_over(system.context, refused, None, AWAY))
+    assert len(sent) == 1
+    aftermath.look(system.context)
+    assert aftermath.left_alone(system.context) is not None
+    # What nobody has touched is tried again as it is.
+    untouched = Meanwhile(new_request(), datetime.now(UTC))
+    with pytest.raises(DatabaseUnavailable):
+        outage.take_over(system.context, untouched, None, AWAY)
+
+
 def test_dg3_what_was_due_before_and_after_is_taken_up(database: Database) -> None:
     before, within, after = (new_request() for _ in range(3))
     minute = timedelta(minutes=1)
@@ -94,6 +117,8 @@ def test_dg3_where_another_is_about_to_call_without_postgres_it_is_waited_for(
     assert starting.start(context, new.id) is Step.STOPPED
     waits = row(database, new.id)
     assert (waits.status, waits.claim) == (Status.PENDING, None)
+    assert waits.due_at is not None
+    assert waits.due_at <= datetime.now(UTC) + outage.LONGEST_PAUSE
     context.storage.remove_marker(prefix)
     assert starting.start(context, new.id) is Step.DONE
     # Of a mark that stands when all that went on is written, nobody knows what came of it.

@@ -70,7 +70,10 @@ def link_to(storage: Storage, addresses: Sequence[str] | None) -> str | None:
 
 
 def is_marked(storage: Storage, prefix: str) -> bool:
-    """Whether anybody has left his mark under `prefix`. Raises StorageUnavailable."""
+    """Whether anybody has left his mark under `prefix`: one is left, and removed.
+
+    Raises StorageUnavailable.
+    """
     # Never under a claim of others: their mark would be taken for this one, and removed.
     if not storage.create_marker(prefix, uuid4()):
         return True

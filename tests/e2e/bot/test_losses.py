@@ -11,7 +11,6 @@ from tests.e2e.bot.conftest import NewStudio
 from tests.e2e.bot.studio import Studio, id_of
 from tests.e2e.discord import FakeDiscord, Interaction, Person
 from tests.workers.waiting import stays, until
-from workers.app import STARTING
 
 KITE = {"prompt": "a red kite over a grassy park"}
 
@@ -32,16 +31,15 @@ def studio(shared: Studio) -> Iterator[Studio]:
         conn.execute(text("TRUNCATE sent_requests"))
 
 
-def a_minute_passes(studio: Studio, *, sent_seconds: float = 60) -> None:
-    """Since whatever is no row yet was asked for, and so many seconds since it was sent."""
+def a_minute_passes(studio: Studio) -> None:
+    """Since whatever was asked for and is no row yet."""
     with studio.system.database.begin() as conn:
         conn.execute(
             text(
                 "UPDATE sent_requests SET due_at = now(),"
-                " sent_at = sent_at - :seconds * interval '1 second',"
+                " sent_at = sent_at - interval '1 minute',"
                 " expires_at = expires_at - interval '1 minute'"
-            ),
-            {"seconds": sent_seconds},
+            )
         )
 
 
@@ -117,25 +115,6 @@ def test_who_is_not_taken_on_within_a_minute_is_told_and_served_whatever_has_die
         assert asked.history[0].content in ("", bot_said)
         assert studio.system.calls()[id_of(asked)] == 1
     assert kept(studio) == 0
-
-
-def test_what_a_worker_has_taken_is_not_told_of_and_is_soon_sent_again(
-    new_studio: NewStudio, ana: Person
-) -> None:
-    """It may be about to be answered without Postgres, which nothing is to be written over."""
-    studio = new_studio(RESCUE_AFTER_SECONDS=300)
-    with studio.bot() as bot:
-        asked = ana.slash("veo", KITE)
-        until(lambda: is_waiting(studio, asked), what="it is in the queue")
-        studio.system.broker.take_next(STARTING)
-        for _ in range(2):
-            a_minute_passes(studio, sent_seconds=20)
-            until(lambda: not is_due(studio), what="the bot has looked at it")
-        # Then it waits.
-        asked.wait_for_text(sentences.WAITS)
-        until(lambda: bot.said("waiting_told"), what="it is known to be told")
-        said = [line["event"] for line in bot.lines]
-        assert said.index("request_sent_again") < said.index("waiting_told")
 
 
 def test_a_bot_that_dies_before_it_hands_over_leaves_it_to_the_next(
