@@ -1,7 +1,7 @@
 """How long it takes until all goes on when something has died.
 
 Requests are under way when it dies, some of them in its hands. It is counted from there until one
-that is asked for afterwards is completed, and until the last of those that were under way is.
+that is asked for afterwards is completed, and until the last of those that were under way has ended.
 """
 
 import os
@@ -40,6 +40,8 @@ ASK_EVERY: Final = 0.2
 """Seconds."""
 CALL: Final = 10
 """Seconds of the paid call."""
+TIMEOUT: Final = CALL + RESCUE_AFTER
+"""Seconds after which a call is given up that nobody has made: who had claimed it died before."""
 AWAY: Final = 2 * RESCUE_AFTER
 """Seconds for which the sweeper waits after an outage of Postgres."""
 SLACK: Final = 10
@@ -62,7 +64,7 @@ def run(ground: Ground) -> list[Comparison]:
     log_to_nowhere()
     found = []
     with ExitStack() as stack:
-        system = stack.enter_context(stage(ground, "recovery"))
+        system = stack.enter_context(stage(ground, "recovery", GENERATION_TIMEOUT_SECONDS=TIMEOUT))
         stack.enter_context(system.broker.in_use())
         _keep_data(system)
         system.start_beat()
@@ -78,7 +80,7 @@ def run(ground: Ground) -> list[Comparison]:
 
 
 def _recover(system: System, victim: Victim, stack: ExitStack) -> tuple[float, float]:
-    """Seconds from the death to the completion of a new request, and of the last old one."""
+    """Seconds from the death to the end of a new request, and of the last old one."""
     while sum(isinstance(each, Worker) for each in system.processes) < victim.workers:
         start_worker(system, concurrency=TASKS)
     old = [_ask() for _ in range(UNDER_WAY)]
@@ -99,7 +101,7 @@ def _recover(system: System, victim: Victim, stack: ExitStack) -> tuple[float, f
     after = min(completions(system, new).values())
     until(
         lambda: len(completions(system, old + new)) == len(old + new),
-        what="all are completed",
+        what="all have ended",
         within=2 * VISIBILITY_TIMEOUT,
     )
     return after - died, max(completions(system, old).values()) - died
@@ -172,7 +174,7 @@ def _restart(
 
 VICTIMS: Final = (
     Victim("beat", _beat, SLACK),
-    Victim("pool child", _child, CALL + RESCUE_AFTER + SLACK),
+    Victim("pool child", _child, TIMEOUT + SLACK),
     Victim("Redis, restarted", _redis, RESCUE_AFTER + SLACK),
     Victim("Postgres, restarted", _postgres, AWAY + RESCUE_AFTER + SLACK),
     Victim("only worker, restarted", _worker_and_start, VISIBILITY_TIMEOUT + SLACK),

@@ -48,7 +48,7 @@ class BenchmarkWorker(Worker):
 
 
 @contextmanager
-def stage(ground: Ground, name: str, *, median: float = 0.0) -> Iterator[System]:
+def stage(ground: Ground, name: str, *, median: float = 0.0, **changes: object) -> Iterator[System]:
     """A system with the delays that the product has by itself, for the block.
 
     Half of its operations take no longer than `median` seconds, and its workers have learned that.
@@ -58,6 +58,7 @@ def stage(ground: Ground, name: str, *, median: float = 0.0) -> Iterator[System]
         "MONTHLY_QUOTA": 1_000_000,
         "SANDBOX_SECONDS": median,
         "PYTHONPATH": ROOT,
+        **changes,
     }
     lot = random.Random(1)  # noqa: S311
     with new_system(ground.folder / name, ground.empty(name), **given) as system:
