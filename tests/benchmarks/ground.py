@@ -1,6 +1,7 @@
 """What the benchmarks of one run share: its size, and a Postgres with filled databases."""
 
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +30,6 @@ class Ground:
     #: Ends with the run, and what the benchmarks have started with it.
     stack: ExitStack
     _address: str | None = None
-    _plain_address: str | None = None
     _filled: dict[int, Database] = field(default_factory=dict)
     _addresses: dict[int, str] = field(default_factory=dict)
 
@@ -55,16 +55,15 @@ class Ground:
             self._filled[rows] = self._make(rows)
         return self._filled[rows]
 
-    def empty(self, name: str) -> str:
-        """The address of a migrated database with nothing in it, on a server as it comes.
+    @contextmanager
+    def empty(self, name: str) -> Iterator[str]:
+        """The address of a migrated database with nothing in it, on a server of its own.
 
-        That one is there for whole systems, whose tables have to be vacuumed.
+        It is for a whole system, whose tables have to be vacuumed, and which may lose its server.
         """
-        if self._plain_address is None:
-            self.say("starting a Postgres for whole systems")
-            server = embedded.postgres(self.folder / "plain", durable=True)
-            self._plain_address = self.stack.enter_context(server)
-        return _create(self._plain_address, name)
+        self.say("starting a Postgres for a whole system")
+        with embedded.postgres(self.folder / f"plain-{name}", durable=True) as server:
+            yield _create(server, name)
 
     def _make(self, rows: int) -> Database:
         if self._address is None:

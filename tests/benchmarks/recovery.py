@@ -1,7 +1,7 @@
 """How long it takes until all goes on when something has died.
 
 Requests are under way when it dies, some of them in its hands. It is counted from there until one
-that is asked for afterwards is completed, and until the last of those that were under way has ended.
+that is asked for afterwards is completed, and until the last of those under way has ended.
 """
 
 import os

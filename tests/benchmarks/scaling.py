@@ -1,25 +1,28 @@
 """Long queues, worked off by one, two and four processes, while others are followed.
 
 Every process is that of a worker of its own. The machine stays the same, and so do its processors.
-Of each length only a while is measured; what was taken is put back before the next.
+What is queued has been admitted and waits to be started; new requests are admitted before any of it,
+since they stand in the same queue. Of each length only a while is measured; what was taken is put
+back before the next.
 """
 
 import random
 import statistics
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Final
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, text
 
 from db.states import Status
 from db.tables import video_requests
 from tests.benchmarks import usage
+from tests.benchmarks.filling import access
 from tests.benchmarks.ground import Ground
 from tests.benchmarks.in_flight import lags, put
 from tests.benchmarks.measuring import Comparison, Timing, log_to_nowhere
-from tests.benchmarks.stage import somebodys, stage, start_worker
+from tests.benchmarks.stage import stage, start_worker
 from tests.workers.harness import System
 from tests.workers.running import Worker
 from tests.workers.waiting import until
@@ -83,10 +86,30 @@ def run(ground: Ground) -> list[Comparison]:
     ]
 
 
+_ADMITTED: Final = text(
+    """
+    INSERT INTO video_requests (
+      user_id, guild_id, channel_id, prompt, duration_seconds, aspect_ratio, resolution,
+      provider, model, status, due_at
+    )
+    SELECT 'user ' || n, 'cli', 'cli', 'A lighthouse in a storm', 4, '16:9', '720p',
+      'benchmark', 'benchmark', 'pending', now() + interval '1 hour'
+    FROM generate_series(1, :count) AS n
+    RETURNING id
+    """
+)
+
+
 def _fill(system: System, length: int) -> None:
-    """Have so many requests wait."""
-    for _ in range(length - system.broker.length(STARTING)):
-        chain.enqueue(somebodys())
+    """Have so many requests wait to be started."""
+    count = length - system.broker.length(STARTING)
+    with (
+        closing(access(system.environment["DATABASE_URL"])) as database,
+        database.begin() as conn,
+    ):
+        ids = conn.execute(_ADMITTED, {"count": count}).scalars().all()
+    for each in ids:
+        chain.resume(each, at="start_generation")
 
 
 @contextmanager
@@ -111,7 +134,8 @@ def _measure(
 
     def is_enough() -> bool:
         return (
-            time.time() - begun >= seconds
+            # Of a short queue nothing is left sooner.
+            (time.time() - begun >= seconds or not system.broker.length(STARTING))
             and _completed(system) > before
             and bool(lags(system, since=begun))
         )

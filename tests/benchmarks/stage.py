@@ -61,7 +61,10 @@ def stage(ground: Ground, name: str, *, median: float = 0.0, **changes: object) 
         **changes,
     }
     lot = random.Random(1)  # noqa: S311
-    with new_system(ground.folder / name, ground.empty(name), **given) as system:
+    with (
+        ground.empty(name) as address,
+        new_system(ground.folder / name, address, **given) as system,
+    ):
         with system.database.autocommit() as conn:
             conn.execute(_EXPERIENCE, {"seconds": [draw(median, lot) for _ in range(LATELY)]})
         yield system
