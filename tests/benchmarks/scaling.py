@@ -1,8 +1,8 @@
 """Long queues, worked off by one, two and four processes, while others are followed.
 
 Every process is that of a worker of its own. The machine stays the same, and so do its processors.
-What is queued has been admitted and waits to be started; new requests are admitted before any of it,
-since they stand in the same queue. Of each length only a while is measured; what was taken is put
+What is queued has been admitted and waits to be started: of what is asked for at once all is
+admitted first, for it is one queue. Of each length only a while is measured; what was taken is put
 back before the next.
 """
 
