@@ -31,7 +31,8 @@ def is_outage(context: Context, error: DatabaseUnavailable) -> bool:
 def meet(context: Context, error: DatabaseUnavailable) -> bool:
     """Note that Postgres is away, or was for a task that is tried again.
 
-    Whether requests are to go on without it. Where they wait, so does what a task could not write.
+    Whether requests are to go on without it. It is noted where they are to wait, too: a task may
+    have done what it could not write.
     """
     _is_on[0] = _is_on[0] or not isinstance(error, PoolExhausted)
     return is_outage(context, error)

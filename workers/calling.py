@@ -60,7 +60,7 @@ def call(
 
     `request.attempts` counts this one. After `until`, by this process's clock, no call is made.
     Where whoever has left the mark is about to write what came of it, and `another_takes` so long
-    for that, it is put off until then.
+    for that, it is put off until then; not for ever, for he may be dead.
     The one who may make it asks whether it is `forbidden`: then the request ends so.
     """
     about = {"request_id": str(request.id)}

@@ -104,7 +104,7 @@ def take_over_seen(context: Context, error: DatabaseUnavailable) -> set[UUID]:
 
 
 def carry_on(context: Context, known: Meanwhile, reply_to: ReplyTo | None) -> None:
-    """Write down what is known; if that cannot be, take the next step without."""
+    """Write down what is known; if that cannot be, take the next step without, or wait."""
     began = time.monotonic()
     if began >= _left_alone_until[0]:
         try:
@@ -192,12 +192,12 @@ def _hand_back(context: Context, row: Request | None, reply_to: ReplyTo | None) 
     """Have it go on as any other request does."""
     if row is None:
         return
+    # Should Postgres go again at once.
+    memory.keep_sent(context, row, reply_to)
     if row.status.has_ended:
         announcing.announce(context, row)
         return
     is_followed = row.status is Status.GENERATING or row.claim is not None
     link = "poll_operation" if is_followed else "start_generation"
-    # Should Postgres go again at once.
-    memory.keep_sent(context, row, reply_to)
     expires_at = datetime.now(UTC) + context.settings.rescue_after
     chain.resume(row.id, at=link, expires_at=expires_at)

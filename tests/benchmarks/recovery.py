@@ -70,7 +70,10 @@ def run(ground: Ground) -> list[Comparison]:
         system.start_beat()
         for victim in VICTIMS[:1] if ground.is_quick else VICTIMS:
             after, last = _recover(system, victim, stack)
-            ground.say(f"{victim.name}: the next after {after:.1f} s, the last after {last:.1f} s")
+            ground.say(
+                f"{victim.name}: the next after {after:.1f} s, the last after {last:.1f} s; "
+                f"{_given_up(system)} given up so far"
+            )
             limit = Timing("at most", float(victim.within), float(victim.within))
             found += [
                 Comparison(f"{victim.name}, the next", Timing("", after, after), limit, 1.0, "s"),
@@ -105,6 +108,13 @@ def _recover(system: System, victim: Victim, stack: ExitStack) -> tuple[float, f
         within=2 * VISIBILITY_TIMEOUT,
     )
     return after - died, max(completions(system, old).values()) - died
+
+
+def _given_up(system: System) -> int:
+    """How many nobody has called for, since who had claimed them died before."""
+    timed_out = text("SELECT count(*) FROM video_requests WHERE status = 'timeout'")
+    with system.database.autocommit() as conn:
+        return int(conn.execute(timed_out).scalar_one())
 
 
 def _ask() -> UUID:

@@ -84,7 +84,7 @@ def somebodys() -> NewRequest:
 
 
 def completions(system: System, request_ids: list[UUID]) -> dict[UUID, float]:
-    """When each was completed that was, in seconds since the epoch, by the clock of Postgres."""
+    """When each ended that has, in seconds since the epoch, by the clock of Postgres."""
     at = func.extract("epoch", c.completed_at)
     ended = select(c.id, at).where(c.id.in_(request_ids), c.completed_at.is_not(None))
     with system.database.autocommit() as conn:

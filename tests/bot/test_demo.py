@@ -365,6 +365,8 @@ def test_an_impatient_person_presses_ctrl_c_again(second: Seen) -> None:
     for running in interrupted_demo(second.folder, "while it generates"):
         worker = until(lambda: worker_of(second.folder), "The worker")
         running.process.send_signal(signal.SIGINT)
+        # Of two that come at once only one is seen.
+        running.wait_for("Stopped")
         running.process.send_signal(signal.SIGINT)
         assert running.end(seconds=IN_TIME) == 130
         assert "Traceback" not in running.stderr

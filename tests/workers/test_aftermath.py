@@ -1,6 +1,8 @@
 """What is left alone after an outage, and for how long."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -17,6 +19,7 @@ from tests.db.rows import admit_one, new_request, row
 from tests.workers.conftest import MakeSystem
 from tests.workers.test_money import context_of
 from workers import admitting, aftermath, memory, outage, starting
+from workers.attempts import MAX_ATTEMPTS
 from workers.context import Context
 from workers.settings import SandboxOutcome
 from workers.starting import Step
@@ -130,14 +133,40 @@ def test_dg3_where_another_is_about_to_call_without_postgres_it_is_waited_for(
     assert row(database, later.id).claim is not None
 
 
+def test_dg3_another_who_calls_without_postgres_is_not_waited_for_for_ever(
+    database: Database, clock: list[float]
+) -> None:
+    context, new = context_of(database, SandboxOutcome.COMPLETED), new_request()
+    admitting.admit(context, new)
+    context.storage.create_marker(context.storage.prefix_for(new.id), uuid4())
+    for _ in range(MAX_ATTEMPTS):
+        # Postgres comes and goes.
+        clock[0] += 20
+        aftermath.meet(context, AWAY)
+        aftermath.look(context)
+        starting.start(context, new.id)
+        assert row(database, new.id).claim is None
+    starting.start(context, new.id)
+    assert row(database, new.id).claim is not None
+
+
 def test_dg3_what_was_written_goes_on_again_should_postgres_go_at_once(
     make_system: MakeSystem,
 ) -> None:
     system, new = make_system(), new_request()
     admitting.admit(system.context, new)
     known = Meanwhile(new, datetime.now(UTC), has_row=True, unused_claim=uuid4())
+    ended = replace(
+        Meanwhile(new_request(channel_id="1"), datetime.now(UTC), answer_claim=uuid4()),
+        status=Status.FAILED,
+        completed_at=datetime.now(UTC),
+        error_code="refused",
+        error_message="No.",
+    )
     to = ReplyTo("1", "token")
-    assert len(system.broker.record(lambda: outage.carry_on(system.context, known, to))) == 1
-    seen = memory.forget(new.id)
-    assert seen is not None
-    assert seen.reply_to == to
+    for each in (known, ended):
+        carry_on = partial(outage.carry_on, system.context, each, to)
+        assert len(system.broker.record(carry_on)) == 1
+        seen = memory.forget(each.new.id)
+        assert seen is not None
+        assert seen.reply_to == to

@@ -230,7 +230,7 @@ def test_nothing_is_heard_of_the_operation(with_outcome: WithOutcome) -> None:
     row = end(system, asked())
     assert (row.status, row.error_code) == (Status.TIMEOUT, "timeout")
     assert row.error_message == "Generation timed out after 3 seconds"
-    assert row.duration_ms >= 3000
+    assert 3000 <= row.duration_ms < 20_000
     assert row.counted
     assert system.story(row.id) == ["created", "generating", "timeout"]
     assert system.calls() == {row.id: 1}
