@@ -23,6 +23,9 @@ PAUSES: Final = (1.0, 3.0, 9.0)
 #: Another process with the same token was first, or it is too late: there is nobody to answer.
 _TAKEN: Final = (40060, 10062)
 
+_FINAL: Final = {*range(400, 500)} - {429}
+"""What no later try would change; for a limit nextcord itself waits five times only."""
+
 FAILURES: Final = (nextcord.HTTPException, aiohttp.ClientError, OSError, TimeoutError)
 """What comes of an answer that does not reach Discord."""
 
@@ -124,7 +127,7 @@ async def _insist(asked: Asked, sentence: str) -> None:
         try:
             await tell(asked, sentence)
         except FAILURES as error:
-            if isinstance(error, nextcord.HTTPException) and error.status < 500:
+            if isinstance(error, nextcord.HTTPException) and error.status in _FINAL:
                 raise
         else:
             return

@@ -136,6 +136,17 @@ def test_a_refusal_that_discord_cut_off_is_told_all_the_same(
     assert cut.reached == 2
 
 
+@pytest.mark.usefixtures("studio")
+def test_a_refusal_is_told_though_discord_limits_the_bot_for_longer_than_nextcord_waits(
+    studio: Studio, discord: FakeDiscord, ana: Person
+) -> None:
+    studio.admit(ana, *["a kite of before"] * 5)
+    limit = discord.faults.rate_limit("PATCH /webhooks/*", retry_after=0.1, times=6)
+    refused = ana.slash("veo", {"prompt": KITE})
+    refused.wait_for_text("All 5 videos of the last 24 hours are used.")
+    assert limit.reached == 6
+
+
 def test_nobody_is_pinged_by_what_a_prompt_says(discord: FakeDiscord, ana: Person) -> None:
     bob = discord.new_person("bob", ana.place.guild)
     asked = ana.slash("veo", {"prompt": f"@everyone {bob.mention} look"})
