@@ -168,6 +168,7 @@ def _going_on(task: RequestTask, request_ids: AbstractSet[str]) -> Iterator[None
     If these are among them, nothing is left to do. Nor is it for long: those who have seen them
     have them go on, and when Postgres is back they are due.
     """
+    # A later try may be long after the outage.
     if 0 < task.request.retries <= HICCUP:
         aftermath.meet(context(), DatabaseUnavailable("It was away a moment ago"))
     try:

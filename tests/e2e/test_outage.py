@@ -7,7 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -139,16 +139,23 @@ def test_dg2_postgres_goes_at_a_step_of_a_request(
     studio: Studio, ana: Person, point: Point, is_long: bool
 ) -> None:
     """And stays away until the request is answered, or comes back as soon as it was missed."""
+    with gone_at(point, studio, ana) as asked:
+        if is_long:
+            wait_until_answered(studio, asked)
+    check(studio, asked)
+
+
+@contextmanager
+def gone_at(point: Point, studio: Studio, person: Person) -> Iterator[Asked]:
+    """Postgres goes at a step of a request, and is away for the block and until it is missed."""
     system = studio.system
     about = len(system.worker.lines)
     with closed(system, point) as gate:
-        asked = studio.ask(ana, prompt=prompt_of(point))
+        asked = studio.ask(person, prompt=prompt_of(point))
         gate.wait()
         with system.postgres_away():
-            if is_long:
-                wait_until_answered(studio, asked)
+            yield asked
             studio.wait(lambda: missed(system, since=about), "Postgres is missed")
-    check(studio, asked)
 
 
 def missed(system: System, *, since: int) -> bool:
@@ -295,12 +302,8 @@ def test_whoever_refuses_loses_nothing_that_only_a_task_knows(
     """That a call was made, an end seen, or the answer sent."""
     system = refusing.system
     about = len(system.worker.lines)
-    with closed(system, point) as gate:
-        asked = refusing.ask(ana, prompt=prompt_of(point))
-        gate.wait()
-        with system.postgres_away():
-            refusing.wait(lambda: missed(system, since=about), "Postgres is missed")
-            refusing.wait(lambda: waits(system, since=about), "it waits for Postgres")
+    with gone_at(point, refusing, ana) as asked:
+        refusing.wait(lambda: waits(system, since=about), "it waits for Postgres")
     check(refusing, asked)
     assert len([each for each in asked.answer.history if each.attachments]) == 1
 

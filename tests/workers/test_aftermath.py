@@ -1,9 +1,9 @@
 """What is left alone after an outage, and for how long."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,7 +13,7 @@ from db import leases
 from db.engine import Database
 from db.errors import DatabaseUnavailable
 from db.meanwhile import Meanwhile
-from db.records import ReplyTo
+from db.records import NewRequest, ReplyTo
 from db.states import Status
 from tests.db.rows import admit_one, new_request, row
 from tests.workers.conftest import MakeSystem
@@ -32,6 +32,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [0.0]
     monkeypatch.setattr(aftermath, "time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
+
+
+def refusal(new: NewRequest, **known: Any) -> Meanwhile:
+    """A request that the provider has refused."""
+    now = datetime.now(UTC)
+    end: dict[str, Any] = {"status": Status.FAILED, "error_code": "refused", "error_message": "No."}
+    return Meanwhile(new, now, completed_at=now, **end, **known)
 
 
 def is_left_alone(context: Context, due_at: datetime) -> bool:
@@ -74,15 +81,7 @@ def test_dg3_whoever_refuses_leaves_alone_what_waits_to_be_written(make_system: 
     """Else it would have timed out first, or be answered again."""
     system = make_system(DATABASE_OUTAGE="refuse")
     admitting.admit(system.context, new := new_request())
-    refused = Meanwhile(
-        new,
-        datetime.now(UTC),
-        has_row=True,
-        status=Status.FAILED,
-        completed_at=datetime.now(UTC),
-        error_code="refused",
-        error_message="No.",
-    )
+    refused = refusal(new, has_row=True)
     sent = system.broker.record(lambda: outage.take_over(system.context, refused, None, AWAY))
     assert len(sent) == 1
     aftermath.look(system.context)
@@ -156,13 +155,7 @@ def test_dg3_what_was_written_goes_on_again_should_postgres_go_at_once(
     system, new = make_system(), new_request()
     admitting.admit(system.context, new)
     known = Meanwhile(new, datetime.now(UTC), has_row=True, unused_claim=uuid4())
-    ended = replace(
-        Meanwhile(new_request(channel_id="1"), datetime.now(UTC), answer_claim=uuid4()),
-        status=Status.FAILED,
-        completed_at=datetime.now(UTC),
-        error_code="refused",
-        error_message="No.",
-    )
+    ended = refusal(new_request(channel_id="1"), answer_claim=uuid4())
     to = ReplyTo("1", "token")
     for each in (known, ended):
         carry_on = partial(outage.carry_on, system.context, each, to)
