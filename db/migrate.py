@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -104,8 +104,7 @@ def migrate(
     reached or is too old, and with psql's message if a file fails, of which nothing is kept.
     """
     known = migrations(folder)
-    with _connected(url) as conn:
-        _lock(conn, write, wait)
+    with _connected(url) as conn, _locked(conn, write, wait):
         before = _status(conn, known)
         to_run = [each for each in known if each.name in before.pending]
         made = {t for each in to_run for t in re.findall(r"EXISTS (\w+) \(", each.up.read_text())}
@@ -134,8 +133,7 @@ def rollback(
     known = migrations(folder)
     if to not in range(len(known) + 1):
         raise MigrationError(f"There is no migration {to}; they go from 0 (none) to {len(known)}")
-    with _connected(url) as conn:
-        _lock(conn, write, wait)
+    with _connected(url) as conn, _locked(conn, write, wait):
         before = _status(conn, known)
         for each in reversed(known[to:]):
             if each.name in (*before.applied, *before.pending[:1]):
@@ -177,8 +175,9 @@ def _address(url: URL | str) -> tuple[str, str | None]:
         raise MigrationError("The database's URL cannot be understood") from None
 
 
-def _lock(conn: connection, write: Write, wait: timedelta) -> None:
-    """Wait to be the only one who migrates this database, which lasts until `conn` is closed."""
+@contextmanager
+def _locked(conn: connection, write: Write, wait: timedelta) -> Iterator[None]:
+    """Wait to be the only one who migrates this database, and be that for the block."""
     _column(conn, "SET idle_session_timeout = 0")
     deadline = time.monotonic() + wait.total_seconds()
     is_told = False
@@ -190,6 +189,12 @@ def _lock(conn: connection, write: Write, wait: timedelta) -> None:
         if time.monotonic() > deadline:
             raise MigrationError(f"Another migration is running and did not end within {wait}")
         time.sleep(LOCK_POLL)
+    try:
+        yield
+    finally:
+        # That `conn` is closed the server may hear of only after the next one has begun.
+        with suppress(psycopg2.Error):
+            _column(conn, "SELECT pg_advisory_unlock(%s)", LOCK)
 
 
 def _status(conn: connection, known: list[Migration]) -> MigrationStatus:

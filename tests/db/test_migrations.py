@@ -6,7 +6,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from threading import Barrier, Thread
@@ -361,6 +361,18 @@ def test_mg1_waiting_for_another_migration_ends(empty_database_url: str) -> None
             migrate.migrate(empty_database_url, output.append, wait=timedelta(milliseconds=1))
     assert output == ["Another migration is running; waiting for it"]
     assert status(empty_database_url).applied == ()
+
+
+def test_mg1_nobody_waits_for_a_migration_that_is_over(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However late the server hears that its connection was closed."""
+    with ExitStack() as later:
+        monkeypatch.setattr(
+            migrate, "closing", lambda each: nullcontext(later.enter_context(closing(each)))
+        )
+        run(empty_database_url)
+        assert "Another migration is running; waiting for it" not in run(empty_database_url)
 
 
 def test_mg1_the_password_is_not_in_the_process_list(
