@@ -9,6 +9,7 @@ import click
 from bot.cli.connection import connected
 from bot.cli.errors import BAD_INPUT, FAILED, CommandFailed
 from bot.cli.filters import json_option
+from bot.cli.options import Whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ REPORT: Final = timedelta(seconds=35)
 @click.option("--dry-run", is_flag=True, help="Only tell what would be deleted.")
 @click.option(
     "--older-than",
-    type=click.IntRange(1, 36_500),
+    type=Whole(1, 36_500),
     metavar="DAYS",
     help="Keep what is younger. [default: REQUEST_RETENTION_DAYS]",
 )

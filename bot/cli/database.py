@@ -5,6 +5,7 @@ import sys
 import click
 
 from bot.cli.errors import CommandFailed
+from bot.cli.options import Whole
 
 
 @click.group()
@@ -22,7 +23,7 @@ def migrate() -> None:
 
 
 @db.command()
-@click.option("--to", type=click.IntRange(min=0), default=0, help="Keep migrations up to this one.")
+@click.option("--to", type=Whole(min=0), default=0, help="Keep migrations up to this one.")
 def rollback(to: int) -> None:
     """Undo migrations, the newest first: all of them, or down to --to.
 

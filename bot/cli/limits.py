@@ -7,7 +7,7 @@ import click
 from bot.cli.budgets import budget, budgets
 from bot.cli.connection import connected
 from bot.cli.errors import BAD_INPUT, CommandFailed
-from bot.cli.options import check_names
+from bot.cli.options import Whole, check_names
 from bot.cli.standing import show
 
 MOST: Final = 1_000_000
@@ -25,8 +25,8 @@ for command in (show, budgets, budget):
 
 @limits.command("set")
 @click.argument("user")
-@click.option("--daily", type=click.IntRange(0, MOST), help="Requests in any 24 hours.")
-@click.option("--monthly", type=click.IntRange(0, MOST), help="Requests in a calendar month (UTC).")
+@click.option("--daily", type=Whole(0, MOST), help="Requests in any 24 hours.")
+@click.option("--monthly", type=Whole(0, MOST), help="Requests in a calendar month (UTC).")
 def set_(user: str, daily: int | None, monthly: int | None) -> None:
     """Allow USER so many requests, whatever everybody is allowed; 0 allows none."""
     from db import quotas

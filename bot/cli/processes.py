@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bot.cli.errors import CommandFailed
+from bot.cli.options import Whole
 
 if TYPE_CHECKING:
     from db.settings import Settings
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option(
     "--concurrency",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     # They wait more than they compute: for Postgres' disk, the storage, the provider, Discord.
     default=lambda: 2 * (os.cpu_count() or 1),
     show_default="two per core",

@@ -9,7 +9,7 @@ import click
 
 from bot.cli.connection import connected
 from bot.cli.filters import check_range, json_option, name_option, range_options
-from bot.cli.options import LOCAL
+from bot.cli.options import LOCAL, Whole
 from db.states import Status
 
 EVENTS: Final = 50
@@ -30,14 +30,14 @@ EVENTS: Final = 50
 @click.option("--archived", is_flag=True, help="Only what was archived, which is not shown else.")
 @click.option(
     "--limit",
-    type=click.IntRange(1, 10_000),
+    type=Whole(1, 10_000),
     default=20,
     show_default=True,
     help="How many at most.",
 )
 @click.option(
     "--offset",
-    type=click.IntRange(0, 1_000_000_000),
+    type=Whole(0, 1_000_000_000),
     default=0,
     show_default=True,
     help="How many of the newest to pass over.",
@@ -121,7 +121,7 @@ def show(*, request_id: UUID, as_json: bool) -> None:
 @name_option("--user", "What happened last to all requests of this user, the newest first.")
 @click.option(
     "--limit",
-    type=click.IntRange(1, 10_000),
+    type=Whole(1, 10_000),
     help="With --user: how many at most. [default: 50]",
 )
 @json_option

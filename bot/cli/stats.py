@@ -7,6 +7,7 @@ import click
 
 from bot.cli.connection import connected
 from bot.cli.filters import check_range, json_option, name_option, range_options
+from bot.cli.options import Whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ REPORT: Final = timedelta(seconds=35)
 )
 @click.option(
     "--limits",
-    type=click.IntRange(1, 1_000_000),
+    type=Whole(1, 1_000_000),
     is_flag=False,
     flag_value=LIMIT,
     metavar="[N]",

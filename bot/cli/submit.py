@@ -1,6 +1,5 @@
 """``video-bot submit`` and ``remix``: put a request on its way, as the Discord bot would."""
 
-import math
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -9,7 +8,7 @@ from uuid import UUID, uuid4
 import click
 
 from bot.cli.errors import BAD_INPUT, CommandFailed
-from bot.cli.options import LOCAL, new_request, request_options
+from bot.cli.options import LOCAL, Seconds, new_request, request_options
 
 if TYPE_CHECKING:
     from db.records import NewRequest, Request
@@ -24,19 +23,12 @@ NOT_TAKEN_UP = "No worker has taken it up yet, or one with stricter limits has r
 KNOWN = "There is a request with this id already; it stands as it was, and no other is made."
 
 
-def _finite(_context: click.Context, _option: click.Parameter, value: float) -> float:
-    if not math.isfinite(value):
-        raise click.BadParameter(f"{value} is no number of seconds.")
-    return value
-
-
 def sending_options(command: F) -> F:
     """Add who asks where, the request's id, and how long to wait for a worker."""
     for add in (
         click.option(
             "--wait",
-            type=click.FloatRange(min=0),
-            callback=_finite,
+            type=Seconds(min=0),
             default=10,
             show_default=True,
             help="Seconds to wait for a worker to take it on; 0 asks for nothing.",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from bot.cli.commands import cli
 from tests.bot.running import run
@@ -121,3 +122,20 @@ def test_what_is_unknown_is_bad_input(wrong: list[str], named: str) -> None:
     assert (found.returncode, found.stdout) == (2, "")
     assert named in found.stderr
     assert "Traceback" not in found.stderr
+
+
+def test_what_is_no_number_is_called_so() -> None:
+    asked = [
+        (path, option)
+        for path, command in every_command()
+        for option in command.params
+        if isinstance(option.type, click.IntRange | click.FloatRange)
+    ]
+    assert len(asked) >= 8
+    for path, option in asked:
+        [name] = option.opts
+        found = CliRunner().invoke(cli, [*path, name, "many"])
+        assert found.exit_code == 2
+        assert re.search(
+            r"Invalid value for '--[a-z-]+': 'many' is not a valid (integer|number)\.", found.output
+        )
