@@ -1,8 +1,10 @@
 """What the database package needs to know of its environment, and how any package asks."""
 
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -34,6 +36,7 @@ class Settings(BaseSettings):
     def __init__(self, **given: Any) -> None:
         """Read them. Raises ValidationError, or SettingsError where there is no reading `.env`."""
         try:
+            _require_lines(Path(".env"))
             super().__init__(**given)
         except UnicodeDecodeError:
             raise SettingsError(
@@ -41,6 +44,22 @@ class Settings(BaseSettings):
             ) from None
         except OSError as error:
             raise SettingsError(f"The file .env in this folder cannot be read: {error}") from None
+
+
+def _require_lines(file: Path) -> None:
+    """Raise SettingsError for a line that would be left out, and its setting with it."""
+    if not file.is_file():
+        return
+    with file.open(encoding="utf-8") as lines:
+        for each in parse_stream(lines):
+            if each.error:
+                # Blank lines before it count as part of it. Itself it may hold a secret.
+                text = each.original.string
+                blank = text[: len(text) - len(text.lstrip())].count("\n")
+                raise SettingsError(
+                    f"Line {each.original.line + blank} of the file .env in this folder is not "
+                    "understood: write NAME=value, with the same quote on both sides if with any"
+                )
 
 
 class DatabaseSettings(Settings):

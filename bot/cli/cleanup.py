@@ -9,7 +9,7 @@ import click
 from bot.cli.connection import connected
 from bot.cli.errors import BAD_INPUT, FAILED, CommandFailed
 from bot.cli.filters import json_option
-from bot.cli.options import Whole
+from bot.cli.numbers import Whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

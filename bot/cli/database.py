@@ -5,7 +5,7 @@ import sys
 import click
 
 from bot.cli.errors import CommandFailed
-from bot.cli.options import Whole
+from bot.cli.numbers import Whole
 
 
 @click.group()

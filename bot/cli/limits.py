@@ -7,7 +7,8 @@ import click
 from bot.cli.budgets import budget, budgets
 from bot.cli.connection import connected
 from bot.cli.errors import BAD_INPUT, CommandFailed
-from bot.cli.options import Whole, check_names
+from bot.cli.numbers import Whole
+from bot.cli.options import check_names
 from bot.cli.standing import show
 
 MOST: Final = 1_000_000

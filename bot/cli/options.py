@@ -1,6 +1,5 @@
 """The options that say what is asked for, the same wherever something can be."""
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4
@@ -15,27 +14,6 @@ LOCAL = "cli"
 
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Whole(click.IntRange):
-    """A whole number within bounds, called in help and errors what people call it."""
-
-    name = "integer"
-
-
-class Seconds(click.FloatRange):
-    """A time in seconds that has an end."""
-
-    name = "number"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Raise BadParameter for what is none."""
-        seconds = float(super().convert(value, param, ctx))
-        if not math.isfinite(seconds):
-            self.fail(f"{value} is no number of seconds.", param, ctx)
-        return seconds
 
 
 def request_options(command: F) -> F:

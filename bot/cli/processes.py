@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bot.cli.errors import CommandFailed
-from bot.cli.options import Whole
+from bot.cli.numbers import Whole
 
 if TYPE_CHECKING:
     from db.settings import Settings

@@ -9,7 +9,8 @@ import click
 
 from bot.cli.connection import connected
 from bot.cli.filters import check_range, json_option, name_option, range_options
-from bot.cli.options import LOCAL, Whole
+from bot.cli.numbers import Whole
+from bot.cli.options import LOCAL
 from db.states import Status
 
 EVENTS: Final = 50

@@ -7,7 +7,7 @@ import click
 
 from bot.cli.connection import connected
 from bot.cli.filters import check_range, json_option, name_option, range_options
-from bot.cli.options import Whole
+from bot.cli.numbers import Whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

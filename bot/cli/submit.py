@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 import click
 
 from bot.cli.errors import BAD_INPUT, CommandFailed
-from bot.cli.options import LOCAL, Seconds, new_request, request_options
+from bot.cli.numbers import Seconds
+from bot.cli.options import LOCAL, new_request, request_options
 
 if TYPE_CHECKING:
     from db.records import NewRequest, Request

@@ -145,6 +145,28 @@ def test_a_dotenv_that_nobody_can_read_is_named() -> None:
         read(DatabaseSettings)
 
 
+@pytest.mark.parametrize("wrong", ["DATABASE URL=hush", 'PASSWORD="hush', "='hush'", "TOKEN='hush"])
+def test_lg2_a_line_of_dotenv_that_nobody_understands_is_named_and_not_shown(
+    capfd: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    Path(".env").write_text(f"# Ours\n\nDATABASE_URL={URL}\n\n\n{wrong}\nDAILY_LIMIT=1\n")
+    with pytest.raises(SettingsError) as caught:
+        read(DatabaseSettings)
+    assert str(caught.value) == (
+        "Line 6 of the file .env in this folder is not understood: write NAME=value, with the same "
+        "quote on both sides if with any"
+    )
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_dotenv_as_shells_and_compose_know_it_is_understood() -> None:
+    Path(".env").write_text(
+        f"export DATABASE_URL='{URL}'\r\n# no\n\n  DATABASE_MAX_CONNECTIONS = 3 # three\nA=\nB\n"
+        'C="two\nlines"\n'
+    )
+    assert read(DatabaseSettings).database_max_connections == 3
+
+
 def test_a_dotenv_in_the_working_directory_is_read_and_the_environment_wins(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
