@@ -120,9 +120,11 @@ def look_for_late(request_ids: Sequence[UUID], *, expires_at: datetime) -> None:
     _send(app.signature("look_for_late", args=[ids], expires=expires_at))
 
 
-def deliver_late(request_id: UUID) -> None:
-    """Have a video that appeared after the timeout delivered."""
-    _send(app.signature("deliver_late", args=[str(request_id)]))
+def deliver_late(request_id: UUID, *, told: Mapping[str, Any] | None = None) -> None:
+    """Have a video that appeared after the timeout delivered, or written how it was."""
+    # Workers of the release before know nothing of it.
+    more = {} if told is None else {"told": told}
+    _send(app.signature("deliver_late", args=[str(request_id)], kwargs=more))
 
 
 def tell_places(request_ids: Sequence[UUID], *, expires_at: datetime) -> None:

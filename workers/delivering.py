@@ -6,7 +6,6 @@ to feel better: an attempt that fails is parked, and the sweeper brings it back.
 
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -71,20 +70,21 @@ def deliver(context: Context, request_id: UUID, claim: UUID, *, record: Record =
     try:
         told = _send(context, delivery, sending, record)
     except DiscordError as error:
-        with _or_unwritten(known, record):
+        with or_unwritten(known):
             _record_failure(context, delivery, claim, error, sending.detours, record)
         return
     known = replace(known, delivered_at=datetime.now(UTC), delivery=told)
-    with _or_unwritten(known, record), context.database.begin() as conn:
-        is_first = deliveries.delivered(conn, request_id, told, record=record)
+    with or_unwritten(known):
+        write_sent(context, request_id, told, record=record)
     memory.forget(request_id)
+
+
+def write_sent(context: Context, request_id: UUID, told: dict[str, Any], *, record: Record) -> None:
+    """Write that the answer was sent, unless that is written. Raises DatabaseUnavailable."""
+    with context.database.begin() as conn:
+        is_first = deliveries.delivered(conn, request_id, told, record=record)
     if is_first:
         log.info("request_delivered", request_id=str(request_id), **told)
-
-
-def _or_unwritten(known: Meanwhile, record: Record) -> AbstractContextManager[None]:
-    """What comes late waits for Postgres."""
-    return nullcontext() if record.is_late else or_unwritten(known)
 
 
 def _is_ours(context: Context, delivery: Delivery) -> bool:

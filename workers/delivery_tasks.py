@@ -35,10 +35,22 @@ def deliver(self: RequestTask, request_id: str) -> None:
 
 
 @app.task(bind=True, base=RequestTask, name="deliver_late")
-def deliver_late(self: RequestTask, request_id: str) -> None:
-    """Deliver a video that appeared after the timeout; never two at once."""
+def deliver_late(self: RequestTask, request_id: str, told: dict[str, Any] | None = None) -> None:
+    """Deliver a video that appeared after the timeout; never two at once.
+
+    With what is told of its delivery it was sent, and that is yet to be written.
+    """
+    it = UUID(request_id)
     with _secrets_kept():
-        delivering.deliver(context(), UUID(request_id), UUID(self.request.id), record=LATE)
+        if told is not None:
+            delivering.write_sent(context(), it, told, record=LATE)
+            return
+        try:
+            delivering.deliver(context(), it, UUID(self.request.id), record=LATE)
+        except Unwritten as error:
+            if error.known.delivery is None:
+                raise
+            chain.deliver_late(it, told=error.known.delivery)
 
 
 @app.task(

@@ -41,7 +41,7 @@ def sweep(context: Context) -> None:
     _sweep_requests(context, taken_up_to[STARTING], left_alone)
     _give_turns(context)
     _sweep_deliveries(context, taken_up_to[DELIVERING], left_alone)
-    _sweep_late(context, taken_up_to[DELIVERING])
+    _sweep_late(context, taken_up_to[DELIVERING], left_alone)
     _tidy(context)
 
 
@@ -68,14 +68,19 @@ def _sweep_deliveries(context: Context, taken_up_to: datetime, left_alone: Span 
         chain.deliver(request_id)
 
 
-def _sweep_late(context: Context, taken_up_to: datetime) -> None:
+def _sweep_late(context: Context, taken_up_to: datetime, left_alone: Span | None) -> None:
     """Videos that missed their time: those to be looked for, and found ones to be delivered."""
     lease = context.settings.rescue_after
     expires_at = datetime.now(UTC) + lease
     with context.database.autocommit() as conn:
         missing = iter(late_results.take_due(conn, limit=AT_ONCE, lease=lease))
         found = deliveries.take_due(
-            conn, limit=AT_ONCE, lease=lease, due_by=taken_up_to, record=deliveries.LATE
+            conn,
+            limit=AT_ONCE,
+            lease=lease,
+            due_by=taken_up_to,
+            left_alone=left_alone,
+            record=deliveries.LATE,
         )
     while batch := list(islice(missing, BATCH)):
         chain.look_for_late(batch, expires_at=expires_at)
