@@ -14,7 +14,17 @@ import structlog
 from sqlalchemy import Connection, DateTime, bindparam, func, update
 from sqlalchemy.dialects.postgresql import insert
 
-from db import admission, deliveries, events, forgetting, leases, replies, requests, retention
+from db import (
+    admission,
+    deliveries,
+    events,
+    forgetting,
+    late_results,
+    leases,
+    replies,
+    requests,
+    retention,
+)
 from db.events import EventType
 from db.meanwhile import Meanwhile
 from db.records import ReplyTo, Request
@@ -66,7 +76,10 @@ def write(
     # Somebody who did not know of it may have seen the end later, and written that first: no answer
     # stands before its end.
     at = max(it.delivered_at, stands.completed_at or it.delivered_at)
-    deliveries.delivered(conn, request.id, it.delivery or {}, at=at)
+    record = deliveries.LATE if it.is_late else deliveries.ANSWER
+    deliveries.delivered(conn, request.id, it.delivery or {}, record=record, at=at)
+    if stands.status is Status.TIMEOUT and it.status is Status.COMPLETED:
+        late_results.shown(conn, request.id, stands.gcs_prefix or "", it.video_urls or (), at=at)
     return requests.get(conn, request.id)
 
 

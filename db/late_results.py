@@ -6,7 +6,7 @@ caller's connection; the caller owns the transaction. Every time is the database
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -80,6 +80,22 @@ def park(conn: Connection, delays: Mapping[UUID, timedelta]) -> None:
         .where(c.request_id == waiting.c.id, c.due_at.is_not(None))
         .values(due_at=func.least(func.now() + waiting.c.delay, c.look_until))
     )
+
+
+def shown(
+    conn: Connection, request_id: UUID, gcs_prefix: str, video_urls: Sequence[str], *, at: datetime
+) -> None:
+    """Write that whoever asked has been given it in place of the first answer: no other follows.
+
+    Wants a transaction of its caller's.
+    """
+    found(conn, request_id, gcs_prefix, video_urls)
+    conn.execute(
+        update(late_results)
+        .where(c.request_id == request_id, c.delivered_at.is_(None))
+        .values(delivered_at=at, delivery_due_at=None, delivery_claim=None)
+    )
+    replies.forget(conn, request_id)
 
 
 def found(conn: Connection, request_id: UUID, gcs_prefix: str, video_urls: Sequence[str]) -> bool:

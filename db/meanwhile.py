@@ -38,6 +38,8 @@ class Meanwhile:
     error_message: str | None = None
     billed: bool = True
     counted: bool = True
+    #: It has timed out, and is about a video that came after that.
+    is_late: bool = False
     #: Who delivers the answer.
     answer_claim: UUID | None = None
     delivered_at: datetime | None = None

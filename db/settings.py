@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     def __init__(self, **given: Any) -> None:
         """Read them. Raises ValidationError, or SettingsError where there is no reading `.env`."""
         try:
-            _require_lines(Path(".env"))
+            _refuse_unread_lines(Path(".env"))
             super().__init__(**given)
         except UnicodeDecodeError:
             raise SettingsError(
@@ -46,14 +46,15 @@ class Settings(BaseSettings):
             raise SettingsError(f"The file .env in this folder cannot be read: {error}") from None
 
 
-def _require_lines(file: Path) -> None:
+def _refuse_unread_lines(file: Path) -> None:
     """Raise SettingsError for a line that would be left out, and its setting with it."""
     if not file.is_file():
         return
     with file.open(encoding="utf-8") as lines:
         for each in parse_stream(lines):
-            if each.error:
-                # Blank lines before it count as part of it. Itself it may hold a secret.
+            is_no_name = each.key is not None and not each.key.isidentifier()
+            if each.error or (each.value is None and is_no_name):
+                # The blank lines before it are part of it. It is not shown: it may hold a secret.
                 text = each.original.string
                 blank = text[: len(text) - len(text.lstrip())].count("\n")
                 raise SettingsError(

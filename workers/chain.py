@@ -1,6 +1,7 @@
 """The chain, written once: who follows whom, and what travels with a message.
 
-Arguments carry the id and nothing else, for Flower, events and logs show them. What must not be
+Arguments carry the id, and where Postgres is away what became of the request (``carry_on``), for
+Flower, events and logs show them. What must not be
 seen (the prompt, the token of an answer) travels in the message's headers, which retries and
 redelivery keep, up to the link that makes the paid call: from then on the row has all of it.
 """
@@ -120,11 +121,9 @@ def look_for_late(request_ids: Sequence[UUID], *, expires_at: datetime) -> None:
     _send(app.signature("look_for_late", args=[ids], expires=expires_at))
 
 
-def deliver_late(request_id: UUID, *, told: Mapping[str, Any] | None = None) -> None:
-    """Have a video that appeared after the timeout delivered, or written how it was."""
-    # Workers of the release before know nothing of it.
-    more = {} if told is None else {"told": told}
-    _send(app.signature("deliver_late", args=[str(request_id)], kwargs=more))
+def deliver_late(request_id: UUID) -> None:
+    """Have a video that appeared after the timeout delivered."""
+    _send(app.signature("deliver_late", args=[str(request_id)]))
 
 
 def tell_places(request_ids: Sequence[UUID], *, expires_at: datetime) -> None:

@@ -65,7 +65,7 @@ def deliver(context: Context, request_id: UUID, claim: UUID, *, record: Record =
         return
     if not record.is_late:
         memory.keep(context, delivery.request, due_in=LEASE, reply_to=delivery.reply_to)
-    known = Meanwhile.of(delivery.request, attempts=delivery.attempts, answer_claim=request_id)
+    known = _known(delivery, record)
     sending = _sending(context, delivery, record)
     try:
         told = _send(context, delivery, sending, record)
@@ -74,17 +74,20 @@ def deliver(context: Context, request_id: UUID, claim: UUID, *, record: Record =
             _record_failure(context, delivery, claim, error, sending.detours, record)
         return
     known = replace(known, delivered_at=datetime.now(UTC), delivery=told)
-    with or_unwritten(known):
-        write_sent(context, request_id, told, record=record)
-    memory.forget(request_id)
-
-
-def write_sent(context: Context, request_id: UUID, told: dict[str, Any], *, record: Record) -> None:
-    """Write that the answer was sent, unless that is written. Raises DatabaseUnavailable."""
-    with context.database.begin() as conn:
+    with or_unwritten(known), context.database.begin() as conn:
         is_first = deliveries.delivered(conn, request_id, told, record=record)
+    memory.forget(request_id)
     if is_first:
         log.info("request_delivered", request_id=str(request_id), **told)
+
+
+def _known(delivery: Delivery, record: Record) -> Meanwhile:
+    """What goes on without Postgres. What comes late waits for it, unless it was sent."""
+    request = delivery.request
+    claim = None if record.is_late else request.id
+    return Meanwhile.of(
+        request, attempts=delivery.attempts, answer_claim=claim, is_late=record.is_late
+    )
 
 
 def _is_ours(context: Context, delivery: Delivery) -> bool:

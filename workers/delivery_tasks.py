@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-from db.deliveries import LATE
+from db.deliveries import ANSWER, LATE, Record
 from db.errors import DatabaseError, DatabaseUnavailable, LaterRelease
 from workers import chain, delivering, outage, turns
 from workers.app import app
@@ -23,34 +23,25 @@ class DeliveryBroken(Exception):
 @app.task(bind=True, base=RequestTask, name="deliver")
 def deliver(self: RequestTask, request_id: str) -> None:
     """Deliver the answer to a request that has ended; never two at once."""
+    _deliver(self, request_id, ANSWER)
+
+
+@app.task(bind=True, base=RequestTask, name="deliver_late")
+def deliver_late(self: RequestTask, request_id: str) -> None:
+    """Deliver a video that appeared after the timeout; never two at once."""
+    _deliver(self, request_id, LATE)
+
+
+def _deliver(task: RequestTask, request_id: str, record: Record) -> None:
     with _secrets_kept():
         try:
             # The same id when the message comes again because this process has died.
-            delivering.deliver(context(), UUID(request_id), UUID(self.request.id))
+            delivering.deliver(context(), UUID(request_id), UUID(task.request.id), record=record)
         except Unwritten as error:
             outage.take_over(context(), error.known, None, error)
         except DatabaseUnavailable as error:
             outage.take_over_seen(context(), error)
             raise
-
-
-@app.task(bind=True, base=RequestTask, name="deliver_late")
-def deliver_late(self: RequestTask, request_id: str, told: dict[str, Any] | None = None) -> None:
-    """Deliver a video that appeared after the timeout; never two at once.
-
-    With what is told of its delivery it was sent, and that is yet to be written.
-    """
-    it = UUID(request_id)
-    with _secrets_kept():
-        if told is not None:
-            delivering.write_sent(context(), it, told, record=LATE)
-            return
-        try:
-            delivering.deliver(context(), it, UUID(self.request.id), record=LATE)
-        except Unwritten as error:
-            if error.known.delivery is None:
-                raise
-            chain.deliver_late(it, told=error.known.delivery)
 
 
 @app.task(

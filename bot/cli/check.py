@@ -54,12 +54,14 @@ def _settings() -> "Well":
     from workers.findings import Well, Wrong
     from workers.settings import DiscordSettings, LogSettings, WorkerSettings
 
-    # Who runs no bot and no Flower goes without.
-    own = {"DISCORD_TOKEN", "FLOWER_BASIC_AUTH"}.difference(read(GivenSettings).variables())
+    def not_run() -> set[str]:
+        # Who runs no bot and no Flower goes without.
+        return {"DISCORD_TOKEN", "FLOWER_BASIC_AUTH"}.difference(read(GivenSettings).variables())
+
     common = (DatabaseSettings, WorkerSettings, DiscordSettings, LogSettings)
     problems: list[str] = []
     for ask in (
-        lambda: require(*common, BotSettings, FlowerSettings, WebSettings, brought=own),
+        lambda: require(*common, BotSettings, FlowerSettings, WebSettings, brought=not_run()),
         # What only the provider and the storage know to be wrong: a model that is not there.
         checks.named_provider,
         checks.named_storage,

@@ -280,6 +280,20 @@ def test_people_are_told_of_what_is_not_looked_at(installation: dict[str, str]) 
     assert told == {**dict.fromkeys(NAMES, "ok"), **unseen, "settings": "failed"}
 
 
+def test_a_line_of_dotenv_that_is_not_understood_is_a_wrong_setting(
+    installation: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text(f"PASSWORD {SECRET}\n")
+    found = run("check", "--json", env=installation)
+    assert (found.returncode, found.stderr) == (2, "")
+    assert SECRET not in found.stdout
+    [settings] = [row for row in json.loads(found.stdout) if row["name"] == "settings"]
+    assert settings["detail"].startswith(
+        "Line 1 of the file .env in this folder is not understood:"
+    )
+    assert settings["remedy"] == ".env.example tells of every variable"
+
+
 def test_an_example_of_an_address_can_be_read(check: Check) -> None:
     found = check("database", "migrations", DATABASE_URL="foo")
     wanted = "DATABASE_URL must look like postgresql://user:password@host:5432/database"

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from bot.cli.commands import cli
+from bot.cli.numbers import Seconds, Whole
 from tests.bot.running import run
 
 #: Those that the main job cannot do without.
@@ -129,7 +130,7 @@ def test_what_is_no_number_is_called_so() -> None:
         (path, option)
         for path, command in every_command()
         for option in command.params
-        if isinstance(option.type, click.IntRange | click.FloatRange)
+        if isinstance(option.type, Whole | Seconds | click.types.FloatParamType)
     ]
     assert len(asked) >= 8
     for path, option in asked:

@@ -15,9 +15,11 @@ from sqlalchemy.exc import OperationalError
 from db import (
     backfill,
     budgets,
+    deliveries,
     events,
     forgetting,
     history,
+    late_results,
     leases,
     limits,
     privacy,
@@ -25,12 +27,23 @@ from db import (
     replies,
     requests,
 )
+from db.deliveries import LATE
 from db.engine import Database
 from db.meanwhile import Meanwhile
 from db.records import ReplyTo, Request
 from db.standing import Budget, Period, Scope
 from db.states import Status
-from tests.db.rows import LEASE, PREFIX, URLS, admit_one, admitted, new_request, row, start
+from tests.db.rows import (
+    LEASE,
+    PREFIX,
+    URLS,
+    admit_one,
+    admitted,
+    in_state,
+    new_request,
+    row,
+    start,
+)
 
 BEGIN = datetime.now(UTC) - timedelta(hours=2)
 STARTED, COMPLETED, DELIVERED = (BEGIN + timedelta(seconds=each) for each in (3, 70, 71))
@@ -168,6 +181,48 @@ def test_what_has_ended_stays_as_it_is_and_the_contradiction_is_an_event(
     after = row(database, new.id)
     assert after == before
     assert kinds(database, new.id)[-2:] == ["accepted_late", "contradicted"]
+
+
+@pytest.mark.parametrize("is_found_before", [True, False])
+def test_ev1_whoever_was_given_the_video_though_it_timed_out_gets_no_apology(
+    database: Database, *, is_found_before: bool
+) -> None:
+    new = new_request(channel_id="123")
+    request_id = in_state(database, Status.TIMEOUT, claim=uuid4(), id=new.id, channel_id="123")
+    if is_found_before:
+        with database.begin() as conn:
+            late_results.found(conn, request_id, PREFIX, URLS)
+    written = write(database, seen(new=new))
+    assert written is not None
+    assert (written.status, written.video_urls) == (Status.TIMEOUT, URLS)
+    happened = kinds(database, request_id)
+    assert [happened.count(each) for each in ("contradicted", "delivered", "late_result")] == [
+        1
+    ] * 3
+    with database.begin() as conn:
+        assert deliveries.claim(conn, request_id, uuid4(), lease=LEASE, record=LATE) is None
+        assert late_results.missing(conn, [request_id]) == []
+
+
+def test_ev1_that_a_late_video_was_sent_is_written_with_its_time(database: Database) -> None:
+    request_id = in_state(database, Status.TIMEOUT, claim=uuid4(), channel_id="123")
+    with database.begin() as conn:
+        first = datetime.now(UTC)
+        deliveries.delivered(conn, request_id, {"how": "edit"}, at=first)
+        late_results.found(conn, request_id, PREFIX, URLS)
+        delivery = deliveries.claim(conn, request_id, uuid4(), lease=LEASE, record=LATE)
+    assert delivery is not None
+    sent = datetime.now(UTC)
+    known: dict[str, Any] = {"delivered_at": sent, "delivery": {"late": True}, "is_late": True}
+    it = Meanwhile.of(delivery.request, **known)
+    for _ in range(2):
+        written = write(database, it)
+        assert written is not None
+        assert written.delivered_at == first
+    deliveries_told = [each for each in told(database, request_id) if each[0] == "delivered"]
+    assert deliveries_told == [("delivered", first), ("delivered", sent)]
+    with database.begin() as conn:
+        assert deliveries.claim(conn, request_id, uuid4(), lease=LEASE, record=LATE) is None
 
 
 def test_no_answer_is_there_before_the_end_that_another_wrote(database: Database) -> None:

@@ -145,7 +145,9 @@ def test_a_dotenv_that_nobody_can_read_is_named() -> None:
         read(DatabaseSettings)
 
 
-@pytest.mark.parametrize("wrong", ["DATABASE URL=hush", 'PASSWORD="hush', "='hush'", "TOKEN='hush"])
+@pytest.mark.parametrize(
+    "wrong", ["DATABASE URL=hush", "DAILY_LIMIT:hush", 'PASSWORD="hush', "='hush'", "TOKEN='hush"]
+)
 def test_lg2_a_line_of_dotenv_that_nobody_understands_is_named_and_not_shown(
     capfd: pytest.CaptureFixture[str], wrong: str
 ) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import text
@@ -152,25 +153,24 @@ def test_postgres_goes_between_the_apology_and_its_record(studio: Studio, ana: P
     """And is away for longer than Discord knows a message again."""
     system = studio.system
     asked = time_out(studio, ana)
-    about = len(system.worker.lines)
     fault = studio.discord.faults.on_upload(when=When.APPLIED)
     appear(studio, asked)
     fault.wait_until_reached()
     with system.postgres_away():
         fault.release()
-        until(lambda: waits_for_postgres(studio, since=about), what="it cannot be written")
+        about = {"request_id": str(asked.id)}
+        until(
+            lambda: system.worker.said("request_goes_on_unwritten", **about),
+            what="it cannot be written",
+        )
+        end = datetime.now(UTC)
         [message] = ana.pings
         message.nonce = None
     assert late(studio, asked)["attempts"] == 1
     system.wait_until_quiet()
     assert ana.pings == [message]
-    assert len(system.worker.said("request_delivered", request_id=str(asked.id), late=True)) == 1
-
-
-def waits_for_postgres(studio: Studio, *, since: int) -> bool:
-    """Whether the delivery is to be tried again."""
-    lines = studio.system.worker.lines[since:]
-    return any(line.get("task") == "deliver_late" and "Retry in" in line["event"] for line in lines)
+    # Its time is that of the outage.
+    assert system.events(asked.id)[-1].created_at < end
 
 
 def test_vd3_of_what_was_deleted_meanwhile_nothing_is_sent(studio: Studio, ana: Person) -> None:

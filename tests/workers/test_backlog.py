@@ -20,6 +20,7 @@ from db.settings import DatabaseSettings
 from db.states import Status
 from db.tables import video_requests
 from tests.db.rows import admitted, in_state, new_request
+from tests.db.test_late_results import change, find, timed_out
 from tests.workers.broker import altered
 from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
@@ -132,6 +133,9 @@ def test_after_an_outage_only_what_was_due_in_it_is_left_alone_for_a_while(
         system.database, Status.FAILED, claim=uuid4(), channel_id="123456789012345678"
     )
     make_due_now(system, "delivery_due_at", answered)
+    late = timed_out(system.database)
+    find(system.database, late)
+    change(system.database, late, "delivery_due_at = now()")
     with system.postgres_away():
         with pytest.raises(DatabaseUnavailable) as met:
             sweep(system)
@@ -146,7 +150,7 @@ def test_after_an_outage_only_what_was_due_in_it_is_left_alone_for_a_while(
 
     def all_are_sent() -> bool:
         sweep(system)
-        return {before, answered} <= {*system.broker.outstanding()}
+        return {before, answered, late} <= {*system.broker.outstanding()}
 
     until(all_are_sent, what="the time for that is over")
 
