@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from dotenv.parser import parse_stream
+from psycopg2 import ProgrammingError
+from psycopg2.extensions import make_dsn
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -52,8 +54,8 @@ def _refuse_unread_lines(file: Path) -> None:
         return
     with file.open(encoding="utf-8") as lines:
         for each in parse_stream(lines):
-            is_no_name = each.key is not None and not each.key.isidentifier()
-            if each.error or (each.value is None and is_no_name):
+            has_no_value = each.key is not None and each.value is None
+            if each.error or has_no_value or "\0" in each.original.string:
                 # The blank lines before it are part of it. It is not shown: it may hold a secret.
                 text = each.original.string
                 blank = text[: len(text) - len(text.lstrip())].count("\n")
@@ -72,15 +74,24 @@ class DatabaseSettings(Settings):
     @field_validator("database_url")
     @classmethod
     def _is_postgres(cls, url: SecretStr) -> SecretStr:
+        written = url.get_secret_value()
         try:
-            address = make_url(url.get_secret_value())
+            address = make_url(written) if written.isprintable() else None
         except (ArgumentError, ValueError):
             address = None
-        if address is None or address.drivername not in ("postgres", "postgresql", DRIVER):
+        is_ours = address and address.drivername in ("postgres", "postgresql", DRIVER)
+        if not address or not is_ours or not 0 < (address.port or 5432) < 65536:
             raise ValueError("must look like postgresql://user:password@host:5432/database")
         if "@" in (address.host or ""):
             # What is behind the first @ would count as the host, and be shown.
             raise ValueError("has more than one @: inside of a password, write %40")
+        try:
+            make_dsn(**{name: str(value) for name, value in address.query.items()})
+        except ProgrammingError:
+            raise ValueError(
+                "has something behind its ? that is no option of libpq's; inside of a password, "
+                "write %3F"
+            ) from None
         return url
 
     @property

@@ -6,6 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -39,9 +40,22 @@ class BrokerSettings(Settings):
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, url: SecretStr) -> SecretStr:
-        if not url.get_secret_value().startswith(("redis://", "rediss://")):
-            raise ValueError("must look like redis://:password@host:6379/0")
+        if not _is_address_of_redis(url.get_secret_value()):
+            raise ValueError(
+                "must look like redis://:password@host:6379/0, with / as %2F inside of a password"
+            )
         return url
+
+
+def _is_address_of_redis(url: str) -> bool:
+    """Whether the client takes it; what it says of one that it does not, may be a password."""
+    parts = urlsplit(url)
+    try:
+        is_place = parts.hostname is not None and parts.port != 0
+    except ValueError:
+        return False
+    is_number = re.fullmatch(r"/?\d{0,9}", parts.path, re.ASCII) is not None
+    return is_place and is_number and parts.scheme in ("redis", "rediss") and url.isprintable()
 
 
 class WorkerSettings(BrokerSettings):

@@ -4,6 +4,7 @@ Modules here import what is heavy (Celery, SQLAlchemy, rich) where they use it, 
 ``video-bot --help`` answers at once.
 """
 
+import errno
 from typing import Any
 
 import click
@@ -111,4 +112,9 @@ def run() -> int:
         return error.exit_code
     except click.Abort:
         return INTERRUPTED
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        click.echo(f"video-bot: {error.strerror}", err=True)
+        return FAILED
     return status if isinstance(status, int) else 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from bot.cli.errors import CommandFailed
+from bot.cli.listening import listener
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,15 +32,14 @@ def flower(address: str) -> None:
     in the file FLOWER_DB.
     """
     from bot.settings import FlowerSettings
-    from db.processes import is_free
     from db.settings import read, require
     from workers.app import app
     from workers.settings import LogSettings, WorkerSettings
 
     require(FlowerSettings, WorkerSettings, LogSettings)
     settings = read(FlowerSettings)
-    if not is_free(settings.port):
-        raise CommandFailed(f"Port {settings.port} is in use; PORT names another for Flower")
+    # Flower opens it itself, and says less where it cannot.
+    listener(address, settings.port, whose="Flower").close()
     # The state is a pickle, so nobody else may write it.
     os.umask(0o077)
     options = {

@@ -1,6 +1,5 @@
 """The long-running processes, each to be started by hand, by ``up`` or by a platform."""
 
-import errno
 import os
 import socket
 from typing import TYPE_CHECKING
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bot.cli.errors import CommandFailed
+from bot.cli.listening import listener
 from bot.cli.numbers import Whole
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def web(address: str) -> None:
     from bot.web import serving
 
     settings = read(WebSettings)
-    with _listener(address, settings.port) as listener:
-        serving.serve(serving.application(read(DatabaseSettings), settings), listener)
+    with listener(address, settings.port, whose="the web process") as there:
+        serving.serve(serving.application(read(DatabaseSettings), settings), there)
 
 
 @click.command()
@@ -108,19 +108,6 @@ def bot() -> None:
         serve(settings)
     except DiscordUnavailable as error:
         raise CommandFailed(str(error)) from None
-
-
-def _listener(address: str, port: int) -> socket.socket:
-    """A socket that listens there. Raises CommandFailed."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        return socket.create_server((address, port), family=family, backlog=1024)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            reason = f"Port {port} is in use; PORT names another for the web process"
-        else:
-            reason = f"Cannot listen on {address}, port {port}: {error.strerror}"
-        raise CommandFailed(reason) from None
 
 
 def _prepare(*more: "type[Settings]") -> None:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import click
 
 from bot.cli.errors import CommandFailed
+from bot.cli.listening import listener
 
 if TYPE_CHECKING:
     from db.settings import Settings
@@ -70,8 +71,9 @@ def up(folder: Path | None) -> None:
         theirs = _theirs(given)
         but = f", but for what lies where the environment says: {theirs}" if theirs else ""
         _say(f"Everything is kept in {place}{but}")
+        flower = _flower(place, given)
         servers = stack.enter_context(local.servers(place, given, report=_say))
-        environment = {**servers, **_flower(place, given)}
+        environment = {**servers, **flower}
         if sys.stdout.isatty():
             environment.setdefault("LOG_FORMAT", "console")
         own = {"web": {"PORT": _web_port(environment)}}
@@ -101,9 +103,14 @@ def _theirs(given: Mapping[str, str]) -> str:
 
 
 def _flower(place: Path, given: Mapping[str, str]) -> dict[str, str]:
-    """Where Flower listens and keeps its state, and a password for this run unless there is one."""
+    """Where Flower listens and keeps its state, and a password for this run unless there is one.
+
+    Raises CommandFailed where somebody else listens there.
+    """
     from db.processes import free_port, is_free
 
+    if "PORT" in given:
+        listener("127.0.0.1", int(given["PORT"]), whose="Flower").close()
     port = 5555 if is_free(5555) else free_port()
     password = secrets.token_urlsafe(12)
     state = str(place / "flower" / "state")

@@ -2,9 +2,11 @@
 
 import re
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -12,7 +14,7 @@ from click.testing import CliRunner
 
 from bot.cli.commands import cli
 from bot.cli.numbers import Seconds, Whole
-from tests.bot.running import run
+from tests.bot.running import COMMAND, run
 
 #: Those that the main job cannot do without.
 COMMANDS = {"demo", "up", "worker", "beat", "flower", "web", "submit", "db"}
@@ -140,3 +142,11 @@ def test_what_is_no_number_is_called_so() -> None:
         assert re.search(
             r"Invalid value for '--[a-z-]+': 'many' is not a valid (integer|number)\.", found.output
         )
+
+
+def test_a_full_disk_is_told_in_a_sentence() -> None:
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run(
+            [*COMMAND, "--version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (found.returncode, found.stderr) == (1, "video-bot: No space left on device\n")

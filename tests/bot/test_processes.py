@@ -70,6 +70,11 @@ def unreachable() -> Iterator[dict[str, Future[tuple[subprocess.CompletedProcess
         }
 
 
+REDIS_URL = (
+    "REDIS_URL must look like redis://:password@host:6379/0, with / as %2F inside of a password"
+)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_without_a_database_url_it_stops_at_once(way: str) -> None:
     assert refused(way, {}) == ["DATABASE_URL environment variable is required"]
@@ -87,7 +92,7 @@ def test_everything_missing_or_wrong_is_named_in_one_message(way: str) -> None:
     assert refused(way, wrong) == [
         "DATABASE_URL environment variable is required",
         "DATABASE_MAX_CONNECTIONS must be a whole number from 1 to 100",
-        "REDIS_URL must look like redis://:password@host:6379/0",
+        REDIS_URL,
         "DAILY_LIMIT must be a whole number from 1 to 1000000",
         "SANDBOX_OUTCOME must be one of 'completed', 'refused', 'busy', 'unknown', 'failed', "
         "'filtered' or 'never'",
@@ -100,12 +105,29 @@ def test_a_wrong_database_url_is_not_quoted() -> None:
     assert said == ["DATABASE_URL must look like postgresql://user:password@host:5432/database"]
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"redis://:{SECRET[:4]}/{SECRET[4:]}@localhost/0",
+        f"redis://:{SECRET}@localhost:99999/0",
+        f"redis://:{SECRET}@localhost:port/0",
+        f"redis://:{SECRET}@localhost/videos",
+        f"redis://:{SECRET}@localhost/0\n",
+        "redis://",
+    ],
+)
+def test_lg2_a_wrong_redis_url_is_not_quoted(url: str) -> None:
+    assert refused("worker", {"DATABASE_URL": "postgresql://127.0.0.1:1/x", "REDIS_URL": url}) == [
+        REDIS_URL
+    ]
+
+
 def test_flower_names_what_it_needs() -> None:
     wrong = {"PORT": "70000", "REDIS_URL": f"http://:{SECRET}@localhost", "LOG_FORMAT": "xml"}
     assert refused("flower", wrong) == [
         "FLOWER_BASIC_AUTH environment variable is required",
         "PORT must be a whole number from 1 to 65535",
-        "REDIS_URL must look like redis://:password@host:6379/0",
+        REDIS_URL,
         "LOG_FORMAT must be one of 'auto', 'console' or 'json'",
     ]
     assert refused("flower", {"FLOWER_BASIC_AUTH": "no-colon"}) == [
@@ -217,6 +239,14 @@ def test_flower_does_not_start_on_a_port_that_is_in_use() -> None:
         found = run("flower", env={**login, "REDIS_URL": NOBODY})
     assert (found.returncode, found.stdout) == (1, "")
     assert found.stderr == f"video-bot: Port {port} is in use; PORT names another for Flower\n"
+
+
+def test_flower_says_where_it_cannot_listen() -> None:
+    login = {"FLOWER_BASIC_AUTH": f"operator:{SECRET}", "PORT": "18092"}
+    found = run("flower", "--address", "192.0.2.1", env={**login, "REDIS_URL": NOBODY})
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr.startswith("video-bot: Cannot listen on 192.0.2.1, port 18092: ")
+    assert "Traceback" not in found.stderr
 
 
 def answers(port: str) -> bool:

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import signal
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -177,6 +178,15 @@ def test_no_password_is_seen_in_the_list_of_processes(alone: Story) -> None:
     assert len(secrets) == 2
     for secret in secrets:
         assert not [each for each in alone.children if secret in each]
+
+
+def test_a_port_that_is_in_use_is_named_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        found = run("up", "--folder", str(tmp_path / "up"), env={"PORT": str(port)})
+    assert found.returncode == 1
+    assert found.stderr == f"video-bot: Port {port} is in use; PORT names another for Flower\n"
+    assert "is up" not in found.stdout
 
 
 def test_ctrl_c_stops_everything(alone: Story) -> None:

@@ -108,6 +108,8 @@ def test_nm_every_spelling_of_the_address_is_understood(
         "hush",
         "postgresql://bot:hush@db:port/videos",
         "postgresql:hush",
+        "postgresql://bot:hush@db:99999/videos",
+        "postgresql://bot:hush@db/videos\nTOKEN=hush",
     ],
 )
 def test_another_address_is_refused_without_showing_it(
@@ -132,6 +134,22 @@ def test_lg2_an_at_sign_inside_of_a_password_is_told_how_to_be_written(
     )
 
 
+def test_lg2_what_libpq_does_not_know_is_named_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://bot@db/videos?hush=1&sslmode=require")
+    with pytest.raises(SettingsError) as caught:
+        read(DatabaseSettings)
+    assert str(caught.value) == (
+        "DATABASE_URL has something behind its ? that is no option of libpq's; inside of a "
+        "password, write %3F"
+    )
+    monkeypatch.setenv(
+        "DATABASE_URL", "postgresql://bot@/videos?host=/cloudsql/a:b:c&sslmode=require"
+    )
+    assert read(DatabaseSettings).url.query["sslmode"] == "require"
+
+
 def test_lg2_settings_do_not_show_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", URL)
     settings = read(DatabaseSettings)
@@ -146,7 +164,17 @@ def test_a_dotenv_that_nobody_can_read_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["DATABASE URL=hush", "DAILY_LIMIT:hush", 'PASSWORD="hush', "='hush'", "TOKEN='hush"]
+    "wrong",
+    [
+        "DATABASE URL=hush",
+        "DAILY_LIMIT:hush",
+        "hush",
+        "export hush",
+        "A=hush\0",
+        'PASSWORD="hush',
+        "='hush'",
+        "TOKEN='hush",
+    ],
 )
 def test_lg2_a_line_of_dotenv_that_nobody_understands_is_named_and_not_shown(
     capfd: pytest.CaptureFixture[str], wrong: str
@@ -163,7 +191,7 @@ def test_lg2_a_line_of_dotenv_that_nobody_understands_is_named_and_not_shown(
 
 def test_a_dotenv_as_shells_and_compose_know_it_is_understood() -> None:
     Path(".env").write_text(
-        f"export DATABASE_URL='{URL}'\r\n# no\n\n  DATABASE_MAX_CONNECTIONS = 3 # three\nA=\nB\n"
+        f"export DATABASE_URL='{URL}'\r\n# no\n\n  DATABASE_MAX_CONNECTIONS = 3 # three\nA=\n"
         'C="two\nlines"\n'
     )
     assert read(DatabaseSettings).database_max_connections == 3
