@@ -8,7 +8,6 @@ from uuid import UUID
 import structlog
 
 from workers.context import Context
-from workers.storage import is_marked
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +26,7 @@ def may_answer(context: Context, request_id: UUID, claim: UUID) -> bool:
 
 def is_answered(context: Context, request_id: UUID) -> bool:
     """Whether somebody answers without Postgres, or has. Raises StorageUnavailable."""
-    return is_marked(context.storage, _place(context, request_id))
+    return context.storage.is_marked(_place(context, request_id))
 
 
 def _place(context: Context, request_id: UUID) -> str:

@@ -20,7 +20,7 @@ from workers.context import Context
 from workers.ends import End
 from workers.providers import NotTaken, Refused
 from workers.quoting import without
-from workers.storage import StorageUnavailable, is_marked
+from workers.storage import StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -95,7 +95,7 @@ def call(
 def is_called(context: Context, request_id: UUID) -> bool:
     """Whether somebody has left the mark that he makes the call. A storage that fails says no."""
     try:
-        return is_marked(context.storage, context.storage.prefix_for(request_id))
+        return context.storage.is_marked(context.storage.prefix_for(request_id))
     except StorageUnavailable as error:
         log.warning("marker_not_confirmed", request_id=str(request_id), reason=str(error))
         return False

@@ -7,7 +7,7 @@ Postgres is away a task is retried; its chain and its headers stay with it.
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from db.validation import InvalidRequest
 from workers import (
     admitting,
     aftermath,
+    calling,
     chain,
     following,
     late,
@@ -45,6 +46,11 @@ log = structlog.get_logger(__name__)
 
 HICCUP: Final = 3
 """Tries again, within some seconds, before a task of following is left to those who go on alone."""
+
+
+FIRST: Final = timedelta(seconds=5)
+"""Younger messages are the first of their requests, which nobody can have begun: the bot sends none
+again sooner, nor does Celery."""
 
 
 class RequestTask(Task[Any, Any]):
@@ -102,6 +108,10 @@ def create_request(self: RequestTask, request_id: str) -> None:
         known = Meanwhile(admitting.priced(context(), new), asked_at or datetime.now(UTC))
         outage.take_over(context(), known, reply_to, error)
         raise Ignore from None
+    is_first = asked_at is not None and datetime.now(UTC) - asked_at < FIRST
+    if admission.refused_by is not None and not is_first and calling.is_called(context(), new.id):
+        outage.recover(context(), admitting.priced(context(), new), reply_to, asked_at)
+        raise Ignore
     if admission.refused_by is not None:
         price = context().provider.price(new)
         chain.refuse(new, words.refusal(admission.refused_by, price), reply_to=reply_to)

@@ -3,7 +3,7 @@
 It is kept in Postgres (:mod:`db.sent`), so that a bot which starts anew goes on with it. The same
 id is the same request (RT6), so it is never made twice. As long as an answer says what the bot has
 told, nobody else has anything to do with the request; where it says something else, it was refused,
-is being made without Postgres, or was not taken on.
+was not taken on, or is being made without Postgres: the mark of its call tells that.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from workers import discord, progress, queues
 from workers.app import DELIVERING, STARTING
 from workers.chain import BrokerUnavailable
 from workers.discord import DiscordError
+from workers.storage import StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -115,14 +116,15 @@ async def _see_to(desk: Desk, one: Sent, *, is_lost: bool) -> None:
     if not is_lost and not is_to_be_told:
         return
     try:
-        if not await _is_still_ours(desk, one):
+        if await _is_still_ours(desk, one):
+            if is_to_be_told:
+                await _tell(desk, one)
+        elif not await _is_begun(desk, one):
             await desk.forget_asking(one.new.id)
             return
-        if is_to_be_told:
-            await _tell(desk, one)
         if is_lost:
             await _send_again(desk, one)
-    except (Unavailable, DiscordError) as error:
+    except (Unavailable, DiscordError, StorageUnavailable) as error:
         log.warning("request_not_seen_to", request_id=str(one.new.id), reason=str(error))
 
 
@@ -136,6 +138,15 @@ async def _is_still_ours(desk: Desk, one: Sent) -> bool:
     # Nothing, where the bot died before it could say anything; and it may be kept by a transaction
     # whose end came too late for whoever asked.
     return says in ("", one.told, sentences.QUEUED_BLINDLY, sentences.WAITS)
+
+
+async def _is_begun(desk: Desk, one: Sent) -> bool:
+    """Whether somebody has made the call, or is about to, though it is no row.
+
+    He has it written down, unless that was lost with his message; then a worker finds the call.
+    """
+    storage, request_id = desk.storage, one.new.id
+    return await desk.look_up(lambda: storage.is_marked(storage.prefix_for(request_id)))
 
 
 async def _tell(desk: Desk, one: Sent) -> None:

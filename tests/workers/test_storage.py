@@ -61,7 +61,9 @@ def test_every_request_has_a_prefix_of_its_own(place: Place) -> None:
 def test_one_claim_gets_the_marker_and_keeps_it(place: Place) -> None:
     mine, another = uuid4(), uuid4()
     prefix = place.make().prefix_for(uuid4())
+    assert not place.make().is_marked(prefix)
     assert place.make().create_marker(prefix, mine)
+    assert place.make().is_marked(prefix)
     assert not place.make().create_marker(prefix, another)
     assert place.make().create_marker(prefix, mine)
     assert place.make().create_marker(place.make().prefix_for(uuid4()), another)
@@ -75,6 +77,7 @@ def test_a_marker_that_is_taken_away_is_there_for_the_next_claim(place: Place) -
     found.remove_marker(prefix)
     assert found.create_marker(prefix, former)
     found.remove_marker(prefix)
+    assert not found.is_marked(prefix)
     assert found.create_marker(prefix, next_one)
     assert not found.create_marker(prefix, former)
 
@@ -199,6 +202,7 @@ def test_a_storage_that_fails_is_unavailable_and_nothing_else(place: Place) -> N
     [address] = found.outputs(prefix)
     asked: list[Callable[[], object]] = [
         lambda: found.create_marker(prefix, uuid4()),
+        lambda: found.is_marked(prefix),
         lambda: found.remove_marker(prefix),
         lambda: found.size(address),
         lambda: found.open(address),

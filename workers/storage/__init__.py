@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from importlib import import_module
 from typing import BinaryIO, Final, Protocol, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from workers.settings import WorkerSettings
 
@@ -33,6 +33,9 @@ class Storage(Protocol):
         Of any number of claims one gets True. It gets True again as long as its mark is there, so
         whoever met an error may ask once more and learn whether the mark was made all the same.
         """
+
+    def is_marked(self, prefix: str) -> bool:
+        """Whether anybody has left his mark under `prefix`. Nothing is left there for that."""
 
     def remove_marker(self, prefix: str) -> None:
         """Take the mark away, because the call was certainly not taken."""
@@ -67,18 +70,6 @@ def link_to(storage: Storage, addresses: Sequence[str] | None) -> str | None:
         # What is public already, as the system before this one had it, is its own link.
         return address if _PUBLIC.match(address) else storage.link(address)
     return None
-
-
-def is_marked(storage: Storage, prefix: str) -> bool:
-    """Whether anybody has left his mark under `prefix`: one is left, and removed.
-
-    Raises StorageUnavailable.
-    """
-    # Never under a claim of others: their mark would be taken for this one, and removed.
-    if not storage.create_marker(prefix, uuid4()):
-        return True
-    storage.remove_marker(prefix)
-    return False
 
 
 def load(settings: WorkerSettings) -> Storage:

@@ -39,6 +39,16 @@ class FolderStorage:
             raise StorageUnavailable(f"{folder} cannot be written: {error.strerror}") from error
         return True
 
+    def is_marked(self, prefix: str) -> bool:
+        """Look for the marker's file."""
+        try:
+            (path_of(prefix) / MARKER).stat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StorageUnavailable(f"{prefix} cannot be read: {error.strerror}") from error
+        return True
+
     def remove_marker(self, prefix: str) -> None:
         """Remove the marker's file, if it is there."""
         try:

@@ -69,6 +69,13 @@ class GcsStorage:
                 return bool(marker.download_as_bytes(**self._how) == str(claim).encode())
         return True
 
+    def is_marked(self, prefix: str) -> bool:
+        """Ask for the marker's object."""
+        with translated(f"{prefix} cannot be read"), suppress(NotFound):
+            self._found(prefix + MARKER)
+            return True
+        return False
+
     def remove_marker(self, prefix: str) -> None:
         """Delete the marker's object, if it is there; and no other that comes after it.
 

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from bot.discord import sentences
+from db.states import Status
 from tests.e2e.bot.conftest import NewStudio
 from tests.e2e.bot.studio import Studio, id_of
 from tests.e2e.discord import FakeDiscord, Interaction, Person
@@ -160,6 +161,38 @@ def test_what_was_asked_for_without_postgres_is_looked_after_when_that_is_back(
         a_minute_passes(studio)
         asked.wait_for_text(sentences.WAITS)
         until(lambda: is_waiting(studio, asked), what="it is sent again")
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_what_was_paid_for_without_postgres_has_a_row_though_its_message_is_lost(
+    new_studio: NewStudio, ana: Person, *, is_refused: bool
+) -> None:
+    """Answered already, or refused by a limit when it is asked for again."""
+    studio = new_studio(RESCUE_AFTER_SECONDS=1, DAILY_LIMIT=1, SANDBOX_SECONDS=5 * is_refused)
+    system = studio.system
+    worker = system.start_worker()
+    with studio.bot() as bot:
+        with system.postgres_away():
+            asked = ana.slash("veo", KITE)
+            request_id = id_of(asked)
+            if is_refused:
+                until(lambda: system.calls()[request_id], what="it is paid for")
+            else:
+                asked.wait_for(lambda it: it.attachments, "the video")
+            worker.kill()
+            system.broker.flush()
+        until(lambda: kept(studio) == 1, what="it is kept")
+        if is_refused:
+            studio.admit(ana, "a blue kite over a grassy park")
+        a_minute_passes(studio)
+        until(lambda: bot.said("request_sent_again"), what="it is sent again")
+        system.start_worker()
+        [ended] = system.wait_until_ended([request_id])
+        asked.wait_for(lambda it: it.attachments, "the video")
+        assert (ended.status, ended.billed, ended.counted) == (Status.COMPLETED, True, True)
+        assert system.calls()[request_id] == 1
+        assert "used" not in asked.content
+    assert bool(system.log.count("request_recovered")) is is_refused
 
 
 def test_what_was_refused_is_not_asked_again(new_studio: NewStudio, ana: Person) -> None:
