@@ -23,7 +23,7 @@ from bot.discord import watching
 from db import engine, slow_queries
 from db.settings import Settings
 from tests.test_documents import DOCUMENTS, ROOT, SETTINGS, doctree, table
-from workers import app, following, retention, schedule, sweeper
+from workers import app, following, leaving, retention, schedule, sweeper
 from workers.storage import gcs
 
 LEVELS = {"debug", "info", "warning", "error", "exception"}
@@ -307,6 +307,7 @@ def test_figures_are_those_of_the_code() -> None:
         (app.VISIBILITY_TIMEOUT, "``visibility_timeout`` {} s"),
         (app.VISIBILITY_TIMEOUT, "messages come back after {} s"),
         (app.TASK_TIME_LIMIT, "``task_time_limit`` is {} s"),
+        (leaving.WITHIN, "is gone {} s after it began"),
         (round(conf.worker_soft_shutdown_timeout), "waits at most {} s"),
         (conf.worker_prefetch_multiplier, "``worker_prefetch_multiplier`` {}"),
         (sweeper.BATCH, "up to {} requests"),

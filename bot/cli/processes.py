@@ -33,9 +33,11 @@ def worker(concurrency: int) -> None:
     from celery.worker import state
 
     from workers.app import app
+    from workers.leaving import Worker
 
     # Not by Celery's command line, which loads Flower and a shell first: a third of the start.
-    process = app.Worker(
+    process = Worker(
+        app,
         hostname=f"worker-{os.getpid()}@{socket.gethostname()}",
         concurrency=concurrency,
         quiet=True,

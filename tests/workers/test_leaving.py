@@ -1,0 +1,68 @@
+"""A worker whose end is held up by a child that cannot end."""
+
+import os
+import re
+import signal
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.killing import needs_linux, survivors
+from tests.warm import ROOT
+from tests.workers.conftest import MakeSystem
+from tests.workers.running import Worker
+
+UNREADABLE = b"\x01"
+"""No pickle begins so."""
+
+
+class Hasty(Worker):
+    """One that is given no more than a moment to end."""
+
+    module = "tests.workers.hasty"
+
+
+def _fail(worker: Worker) -> None:
+    """Have it read in its child's results what none says. It is an error that none expects.
+
+    The pipe is the one that the main process reads and does not wait for, and the child writes to.
+    """
+    [child] = worker.children()
+    read = {pipe for pipe, _, flags in _pipes(worker.pid) if flags & os.O_NONBLOCK}
+    [way] = {path for pipe, path, flags in _pipes(child) if flags & os.O_WRONLY and pipe in read}
+    way.write_bytes(struct.pack(">i", len(UNREADABLE)) + UNREADABLE)
+
+
+def _pipes(pid: int) -> list[tuple[Path, Path, int]]:
+    """The ends of pipes that a process has: which pipe, where, and how it was opened."""
+    found = []
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        pipe = path.readlink()
+        if pipe.name.startswith("pipe:"):
+            told = Path(f"/proc/{pid}/fdinfo/{path.name}").read_text()
+            [flags] = re.findall(r"^flags:\s*(\d+)$", told, re.MULTILINE)
+            found.append((pipe, path, int(flags, 8)))
+    return found
+
+
+@needs_linux
+@pytest.mark.parametrize("bring_about", [Worker.terminate, _fail], ids=["asked", "error"])
+def test_a_worker_that_is_to_end_is_gone_in_time_and_its_children_with_it(
+    make_system: MakeSystem, bring_about: Callable[[Worker], None]
+) -> None:
+    system = make_system()
+    environment = {**system.environment, "PYTHONPATH": str(ROOT)}
+    worker = Hasty(environment, system.folder / "hasty.log", concurrency=1)
+    system.processes.append(worker)
+    [child] = [psutil.Process(pid) for pid in worker.children()]
+    os.kill(child.pid, signal.SIGSTOP)
+    bring_about(worker)
+    assert worker.wait() == 1
+    assert not survivors([child])
+    # Whoever finds it wants to know what it was waiting for.
+    assert "Timeout" in worker.log
+    assert "billiard/process.py" in worker.log
+    assert ("Unrecoverable error" in worker.log) == (bring_about is _fail)
