@@ -4,6 +4,7 @@ A link that has to stop raises Ignore, which ends the chain without calling it a
 Postgres is away a task is retried; its chain and its headers stay with it.
 """
 
+import time
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -13,7 +14,8 @@ from uuid import UUID
 
 import structlog
 from celery import Task
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, Reject
+from kombu.exceptions import OperationalError
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from db.errors import DatabaseError, DatabaseUnavailable, LaterRelease
@@ -47,6 +49,9 @@ log = structlog.get_logger(__name__)
 HICCUP: Final = 3
 """Tries again, within some seconds, before a task of following is left to those who go on alone."""
 
+PAUSE: Final = 1.0
+"""Seconds before a message comes again of which Redis took no next one."""
+
 
 FIRST: Final = timedelta(seconds=5)
 """Younger messages are the first of their requests, which nobody can have begun: the bot sends none
@@ -68,6 +73,20 @@ class RequestTask(Task[Any, Any]):
         """Carry it out, while nothing else goes on in this process."""
         with lookout.at_work:
             return super().__call__(*args, **kwargs)
+
+    def retry(self, *args: Any, **kwargs: Any) -> Any:
+        """Celery's own, but a message of which Redis takes no next one is kept, and comes again."""
+        try:
+            return super().retry(*args, **kwargs)
+        except Reject as error:
+            # The stubs do not tell what it is made of.
+            reason, *_ = error.args
+            if not isinstance(reason, OperationalError):
+                # It cannot be sent at all.
+                raise
+            # It may come again at once.
+            time.sleep(PAUSE)
+            raise Reject(reason, requeue=True) from None
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """Have every line of this task tell which task and which request it is about."""

@@ -140,6 +140,15 @@ class Broker:
         """Have Redis forget everything."""
         self._client.flushall()
 
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """For the block, Redis has no memory left, and refuses to write."""
+        self._client.config_set("maxmemory", 1)
+        try:
+            yield
+        finally:
+            self._client.config_set("maxmemory", 0)
+
     def deliver(self, queue: str, *raw: bytes) -> None:
         """Put raw messages into a queue, as a redelivery does."""
         self._client.lpush(queue, *raw)

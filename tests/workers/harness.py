@@ -53,10 +53,12 @@ class System:
         #: How often the provider has accepted each request.
         self.calls: Callable[[], Counter[UUID]] = self._sandbox_calls
 
-    def start_worker(self, *, concurrency: int = 2, **environment: object) -> Worker:
+    def start_worker(
+        self, *, kind: type[Worker] = Worker, concurrency: int = 2, **environment: object
+    ) -> Worker:
         """One more worker, ready."""
         given = {name: str(value) for name, value in environment.items()}
-        worker = Worker(
+        worker = kind(
             {**self.environment, **given}, self._next_log("worker"), concurrency=concurrency
         )
         self.processes.append(worker)

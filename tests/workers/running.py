@@ -125,3 +125,13 @@ class Worker(Process):
             if line["event"].endswith(" ready.")
         }
         return str(name)
+
+
+class Hasty(Worker):
+    """One that has no more than a moment to end, and whose messages come back after a moment."""
+
+    module = "tests.workers.hasty"
+
+    def __init__(self, environment: Mapping[str, str], log: Path, *, concurrency: int = 2) -> None:
+        given = {**environment, "PYTHONPATH": str(warm.ROOT)}
+        super().__init__(given, log, concurrency=concurrency)

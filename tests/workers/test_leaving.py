@@ -11,18 +11,11 @@ import psutil
 import pytest
 
 from tests.killing import needs_linux, survivors
-from tests.warm import ROOT
 from tests.workers.conftest import MakeSystem
-from tests.workers.running import Worker
+from tests.workers.running import Hasty, Worker
 
 UNREADABLE = b"\x01"
 """No pickle begins so."""
-
-
-class Hasty(Worker):
-    """One that is given no more than a moment to end."""
-
-    module = "tests.workers.hasty"
 
 
 def _fail(worker: Worker) -> None:
@@ -54,9 +47,7 @@ def test_a_worker_that_is_to_end_is_gone_in_time_and_its_children_with_it(
     make_system: MakeSystem, bring_about: Callable[[Worker], None]
 ) -> None:
     system = make_system()
-    environment = {**system.environment, "PYTHONPATH": str(ROOT)}
-    worker = Hasty(environment, system.folder / "hasty.log", concurrency=1)
-    system.processes.append(worker)
+    worker = system.start_worker(kind=Hasty, concurrency=1)
     [child] = [psutil.Process(pid) for pid in worker.children()]
     os.kill(child.pid, signal.SIGSTOP)
     bring_about(worker)

@@ -1,0 +1,63 @@
+"""Redis has no memory left and refuses to write, while Postgres is away too.
+
+Then a request that was asked for is in a message alone, and Celery drops one of which Redis takes
+no next one.
+"""
+
+from uuid import UUID
+
+from db.states import Status
+from tests.db.rows import new_request
+from tests.workers.conftest import MakeSystem
+from tests.workers.harness import System
+from tests.workers.running import Hasty
+from tests.workers.waiting import until
+
+
+def wait_for_rejection(system: System, task: str) -> None:
+    """Until a worker has given up sending a task's next message."""
+    until(
+        lambda: [
+            line
+            for line in system.worker.lines
+            if line["event"].startswith(f"Task {task}[") and "reject requeue" in line["event"]
+        ],
+        what=f"{task} cannot be tried again",
+    )
+
+
+def assert_made_once(system: System, request_id: UUID) -> None:
+    """The worker is the same one, and has made its video."""
+    [row] = system.wait_until_ended([request_id])
+    assert row.status is Status.COMPLETED
+    assert system.calls()[request_id] == 1
+    assert system.worker.status is None
+
+
+def test_a_request_that_goes_on_without_postgres_stays(make_system: MakeSystem) -> None:
+    system = make_system()
+    system.start_worker(kind=Hasty)
+    with system.postgres_away():
+        [request_id] = system.submit(new_request())
+        until(
+            lambda: any(each.task == "carry_on" for each in system.broker.messages()),
+            what="it goes on without Postgres",
+        )
+        with system.broker.full():
+            wait_for_rejection(system, "carry_on")
+    assert_made_once(system, request_id)
+
+
+def test_a_request_that_was_just_taken_stays(make_system: MakeSystem) -> None:
+    system = make_system()
+    worker = system.start_worker(kind=Hasty)
+    system.wait_until_quiet()
+    worker.freeze()
+    with system.postgres_away():
+        [request_id] = system.submit(new_request())
+        with system.broker.full():
+            worker.thaw()
+            wait_for_rejection(system, "create_request")
+            until(lambda: worker.said("message_not_given_back"), what="the worker keeps it")
+        assert worker.said("message_not_noted")
+    assert_made_once(system, request_id)
