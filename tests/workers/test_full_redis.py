@@ -34,14 +34,18 @@ def assert_made_once(system: System, request_id: UUID) -> None:
     assert system.worker.status is None
 
 
-def test_a_request_that_goes_on_without_postgres_stays(make_system: MakeSystem) -> None:
+def test_a_video_that_waits_for_postgres_stays(make_system: MakeSystem) -> None:
     system = make_system()
     system.start_worker(kind=Hasty)
     with system.postgres_away():
         [request_id] = system.submit(new_request())
         until(
-            lambda: any(each.task == "carry_on" for each in system.broker.messages()),
-            what="it goes on without Postgres",
+            lambda: [
+                each
+                for each in system.broker.messages()
+                if each.task == "carry_on" and each.args[1].get("status") == Status.COMPLETED
+            ],
+            what="its video is made, and waits to be written down",
         )
         with system.broker.full():
             wait_for_rejection(system, "carry_on")
