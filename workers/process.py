@@ -14,7 +14,7 @@ from db.engine import connect_at_startup
 from db.errors import DatabaseUnavailable
 from db.migrate import MigrationError
 from db.settings import DatabaseSettings, SettingsError, read, require
-from workers import checks, providers, retirement
+from workers import checks, providers, results, retirement
 from workers.app import app
 from workers.findings import Wrong
 from workers.logs import configure
@@ -35,6 +35,8 @@ wait for 30 s then.
 pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = round(
     LAST_RESULT / pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_INTERVAL
 )
+
+results.use()
 
 
 class SweepTimer(bootsteps.StartStopStep):

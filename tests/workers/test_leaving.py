@@ -1,32 +1,39 @@
 """A worker whose end is held up by a child that cannot end."""
 
 import os
+import pickle
 import re
 import signal
 import struct
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
+from redis import Redis
 
+from tests.db.rows import new_request
 from tests.killing import needs_linux, survivors
 from tests.workers.conftest import MakeSystem
 from tests.workers.running import Hasty, Worker
+from tests.workers.waiting import until
 
 UNREADABLE = b"\x01"
 """No pickle begins so."""
 
 
 def _fail(worker: Worker) -> None:
-    """Have it read in its child's results what none says. It is an error that none expects.
+    """Have it read in its child's results what none says. It is an error that none expects."""
+    results_of(worker).write_bytes(struct.pack(">i", len(UNREADABLE)) + UNREADABLE)
 
-    The pipe is the one that the main process reads and does not wait for, and the child writes to.
-    """
+
+def results_of(worker: Worker) -> Path:
+    """The pipe that the main process reads and does not wait for, and its child writes to."""
     [child] = worker.children()
     read = {pipe for pipe, _, flags in _pipes(worker.pid) if flags & os.O_NONBLOCK}
     [way] = {path for pipe, path, flags in _pipes(child) if flags & os.O_WRONLY and pipe in read}
-    way.write_bytes(struct.pack(">i", len(UNREADABLE)) + UNREADABLE)
+    return way
 
 
 def _pipes(pid: int) -> list[tuple[Path, Path, int]]:
@@ -57,3 +64,25 @@ def test_a_worker_that_is_to_end_is_gone_in_time_and_its_children_with_it(
     assert "Timeout" in worker.log
     assert "billiard/process.py" in worker.log
     assert ("Unrecoverable error" in worker.log) == (bring_about is _fail)
+
+
+@needs_linux
+def test_a_result_of_which_redis_was_lost_in_the_middle_is_read_to_its_end(
+    make_system: MakeSystem,
+) -> None:
+    system = make_system()
+    worker = system.start_worker(concurrency=1)
+    system.wait_until_quiet()
+    nothing = pickle.dumps(None)
+    result = struct.pack(">i", len(nothing)) + nothing
+    way = results_of(worker)
+    os.kill(worker.children().pop(), signal.SIGSTOP)
+    way.write_bytes(result[:6])
+    with closing(Redis.from_url(system.broker.url)) as client:
+        client.client_kill_filter(_type="normal", skipme=True)
+    until(lambda: worker.log.count("Connected to") > 1, what="it has come back")
+    way.write_bytes(result[6:])
+    os.kill(worker.children().pop(), signal.SIGCONT)
+    [request_id] = system.submit(new_request())
+    system.wait_until_ended([request_id])
+    assert "Unrecoverable" not in worker.log
