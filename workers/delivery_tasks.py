@@ -13,7 +13,7 @@ from workers.chain import BrokerUnavailable
 from workers.context import context
 from workers.discord import DiscordError
 from workers.insisting import Unwritten
-from workers.tasks import RequestTask
+from workers.request_task import RequestTask
 
 
 class DeliveryBroken(Exception):

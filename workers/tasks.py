@@ -4,7 +4,6 @@ A link that has to stop raises Ignore, which ends the chain without calling it a
 Postgres is away a task is retried; its chain and its headers stay with it.
 """
 
-import time
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -13,10 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from celery import Task
-from celery.exceptions import Ignore, Reject
-from kombu.exceptions import OperationalError
-from structlog.contextvars import bind_contextvars, clear_contextvars
+from celery.exceptions import Ignore
 
 from db.errors import DatabaseError, DatabaseUnavailable, LaterRelease
 from db.meanwhile import Meanwhile
@@ -29,7 +25,6 @@ from workers import (
     chain,
     following,
     late,
-    lookout,
     outage,
     privacy,
     retention,
@@ -42,6 +37,7 @@ from workers.attempts import backoff
 from workers.context import context
 from workers.errors import BrokerUnavailable
 from workers.insisting import NotClaimed, Unwritten
+from workers.request_task import RequestTask
 from workers.starting import Step
 
 log = structlog.get_logger(__name__)
@@ -49,52 +45,9 @@ log = structlog.get_logger(__name__)
 HICCUP: Final = 3
 """Tries again, within some seconds, before a task of following is left to those who go on alone."""
 
-PAUSE: Final = 1.0
-"""Seconds before a message comes again of which Redis took no next one."""
-
-
 FIRST: Final = timedelta(seconds=5)
 """Younger messages are the first of their requests, which nobody can have begun: the bot sends none
 again sooner, nor does Celery."""
-
-
-class RequestTask(Task[Any, Any]):
-    """What all tasks of the chain have in common."""
-
-    autoretry_for = (DatabaseUnavailable, BrokerUnavailable, LaterRelease)
-    max_retries = None
-    retry_backoff = 1
-    retry_backoff_max = 30
-    retry_jitter = True
-    # Nothing is returned, and nothing that were returned by mistake would show.
-    resultrepr_maxsize = 8
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Carry it out, while nothing else goes on in this process."""
-        with lookout.at_work:
-            return super().__call__(*args, **kwargs)
-
-    def retry(self, *args: Any, **kwargs: Any) -> Any:
-        """Celery's own, but a message of which Redis takes no next one is kept, and comes again."""
-        try:
-            return super().retry(*args, **kwargs)
-        except Reject as error:
-            # The stubs do not tell what it is made of.
-            reason, *_ = error.args
-            if not isinstance(reason, OperationalError):
-                # It cannot be sent at all.
-                raise
-            # It may come again at once.
-            time.sleep(PAUSE)
-            raise Reject(reason, requeue=True) from None
-
-    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        """Have every line of this task tell which task and which request it is about."""
-        del kwargs
-        clear_contextvars()
-        bind_contextvars(task=self.name, task_id=task_id)
-        if args and isinstance(args[0], str):
-            bind_contextvars(request_id=args[0])
 
 
 # Whatever Postgres says to it, and whoever has made it, a request that is not a row yet is in its

@@ -27,8 +27,8 @@ from workers import aftermath, lookout, memory
 from workers.app import app
 from workers.context import Context
 from workers.errors import BrokerUnavailable
+from workers.request_task import RequestTask
 from workers.settings import SandboxOutcome
-from workers.tasks import RequestTask
 
 AT_ONCE = timedelta(0)
 
