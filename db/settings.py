@@ -80,14 +80,15 @@ class DatabaseSettings(Settings):
         except (ArgumentError, ValueError):
             address = None
         is_ours = address and address.drivername in ("postgres", "postgresql", DRIVER)
-        if not address or not is_ours or not 0 < (address.port or 5432) < 65536:
+        if not address or not is_ours or not (address.port is None or 0 < address.port < 65536):
             raise ValueError("must look like postgresql://user:password@host:5432/database")
         if "@" in (address.host or ""):
             # What is behind the first @ would count as the host, and be shown.
             raise ValueError("has more than one @: inside of a password, write %40")
         try:
             make_dsn(**{name: str(value) for name, value in address.query.items()})
-        except ProgrammingError:
+        except (ProgrammingError, TypeError):
+            # Two names of one thing are a TypeError.
             raise ValueError(
                 "has something behind its ? that is no option of libpq's; inside of a password, "
                 "write %3F"

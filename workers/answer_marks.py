@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 
 from workers.context import Context
+from workers.storage import Storage
 
 log = structlog.get_logger(__name__)
 
@@ -18,16 +19,16 @@ def may_answer(context: Context, request_id: UUID, claim: UUID) -> bool:
     All who deliver by Postgres' leave, of whom one is at it at a time, share the request's own id
     as theirs.
     """
-    is_ours = context.storage.create_marker(_place(context, request_id), claim)
+    is_ours = context.storage.create_marker(_place(context.storage, request_id), claim)
     if not is_ours:
         log.info("answer_is_anothers", request_id=str(request_id))
     return is_ours
 
 
-def is_answered(context: Context, request_id: UUID) -> bool:
+def is_answered(storage: Storage, request_id: UUID) -> bool:
     """Whether somebody answers without Postgres, or has. Raises StorageUnavailable."""
-    return context.storage.is_marked(_place(context, request_id))
+    return storage.is_marked(_place(storage, request_id))
 
 
-def _place(context: Context, request_id: UUID) -> str:
-    return f"{context.storage.prefix_for(request_id)}.answer/"
+def _place(storage: Storage, request_id: UUID) -> str:
+    return f"{storage.prefix_for(request_id)}.answer/"

@@ -188,7 +188,7 @@ def _has_gone_on(context: Context, request: Request) -> bool:
     if not aftermath.is_recent(context) or not progress.is_waited_for(request):
         return False
     try:
-        has_gone_on = answer_marks.is_answered(context, request.id)
+        has_gone_on = answer_marks.is_answered(context.storage, request.id)
     except StorageUnavailable as error:
         log.warning("marker_not_confirmed", reason=str(error))
         return False

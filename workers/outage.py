@@ -128,19 +128,6 @@ def carry_on(context: Context, known: Meanwhile, reply_to: ReplyTo | None) -> No
         _send(context, *after)
 
 
-def recover(
-    context: Context, new: NewRequest, reply_to: ReplyTo | None, asked_at: datetime | None
-) -> None:
-    """Have a request written that was begun without Postgres, and whose message was lost.
-
-    It was paid for, perhaps. No limit is asked; what became of it is looked for, as where a caller
-    has died.
-    """
-    log.warning("request_recovered", request_id=str(new.id), user_id=new.user_id)
-    now = datetime.now(UTC)
-    carry_on(context, Meanwhile(new, asked_at or now, claim=uuid4(), claimed_at=now), reply_to)
-
-
 def _is_untouched(known: Meanwhile) -> bool:
     return known.status is Status.PENDING and known.claim is None
 

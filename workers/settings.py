@@ -49,13 +49,15 @@ class BrokerSettings(Settings):
 
 def _is_address_of_redis(url: str) -> bool:
     """Whether the client takes it; what it says of one that it does not, may be a password."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         is_place = parts.hostname is not None and parts.port != 0
     except ValueError:
         return False
-    is_number = re.fullmatch(r"/?\d{0,9}", parts.path, re.ASCII) is not None
-    return is_place and is_number and parts.scheme in ("redis", "rediss") and url.isprintable()
+    is_number = re.fullmatch(r"/?[0-9]{0,9}", parts.path) is not None
+    return (
+        url.startswith(("redis://", "rediss://")) and is_place and is_number and url.isprintable()
+    )
 
 
 class WorkerSettings(BrokerSettings):

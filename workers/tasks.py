@@ -21,12 +21,12 @@ from db.validation import InvalidRequest
 from workers import (
     admitting,
     aftermath,
-    calling,
     chain,
     following,
     late,
     outage,
     privacy,
+    recovering,
     retention,
     starting,
     sweeper,
@@ -39,6 +39,7 @@ from workers.errors import BrokerUnavailable
 from workers.insisting import NotClaimed, Unwritten
 from workers.request_task import RequestTask
 from workers.starting import Step
+from workers.storage import StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -81,9 +82,14 @@ def create_request(self: RequestTask, request_id: str) -> None:
         outage.take_over(context(), known, reply_to, error)
         raise Ignore from None
     is_first = asked_at is not None and datetime.now(UTC) - asked_at < FIRST
-    if admission.refused_by is not None and not is_first and calling.is_called(context(), new.id):
-        outage.recover(context(), admitting.priced(context(), new), reply_to, asked_at)
-        raise Ignore
+    if admission.refused_by is not None and not is_first:
+        try:
+            is_to_be_recovered = recovering.is_wanted(context().storage, new.id)
+        except StorageUnavailable as error:
+            raise self.retry(exc=error, countdown=backoff(self.request.retries).seconds) from None
+        if is_to_be_recovered:
+            recovering.recover(context(), admitting.priced(context(), new), reply_to, asked_at)
+            raise Ignore
     if admission.refused_by is not None:
         price = context().provider.price(new)
         chain.refuse(new, words.refusal(admission.refused_by, price), reply_to=reply_to)

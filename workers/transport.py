@@ -5,7 +5,8 @@ connection that it has put together anew, of which it knows nothing any more. It
 worker dies of it. What is held then comes back after the visibility timeout, as of a dead worker.
 
 Where Redis has no memory left and refuses to write, kombu loses the message that it takes then,
-and the worker dies of any that it wants to give back. Here they are kept until there is memory.
+and the worker dies of any that it wants to give back. Here they are kept until there is memory: in
+this process, and in Redis from then on, from where they come back as those of a dead worker.
 
 And it makes a client of Redis for every command, which took an eighth of the main process's time
 (see ``tests/benchmarks``). Here it is made once.
@@ -13,67 +14,87 @@ And it makes a client of Redis for every command, which took an eighth of the ma
 
 from contextlib import suppress
 from time import time
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 from kombu.utils.json import dumps
 from redis import Redis
 from redis.exceptions import ConnectionError as NotConnected
-from redis.exceptions import OutOfMemoryError
+from redis.exceptions import ExecAbortError, OutOfMemoryError
 
 log = structlog.get_logger(__name__)
+
+FULL: Final = (OutOfMemoryError, ExecAbortError)
+"""How Redis refuses to write: before a transaction, or at its end."""
+
+_unnoted: dict[str, Any] = {}
+"""Messages by their delivery tags. They outlive the connection that they came by."""
+_given_back: set[str] = set()
+"""Those of them whose tasks are over: held no more as soon as they are noted."""
 
 
 class QoS(redis.QoS):
     """Kombu's own, but for a Redis that refuses to write.
 
-    What cannot be noted as held is in this process alone until it can be, or is done.
+    What cannot be noted as held is in this process alone until it can be, or is done; and it counts
+    as held, so that this process takes no more than it may.
     """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._unnoted: dict[str, Any] = {}
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note that a message is held: it is out of its queue already."""
         try:
             super().append(message, delivery_tag)
-        except OutOfMemoryError:
-            self._unnoted[delivery_tag] = message
+        except FULL:
+            _unnoted[delivery_tag] = message
             virtual.QoS.append(self, message, delivery_tag)
             log.error("message_not_noted", reason="Redis has no memory left")
 
     def ack(self, delivery_tag: str) -> None:
         """It is done, and held no more."""
-        self._unnoted.pop(delivery_tag, None)
+        _unnoted.pop(delivery_tag, None)
         super().ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT002 -- kombu's
         """Give it back, now or after the visibility timeout; or be done with it."""
         if not requeue:
-            self._unnoted.pop(delivery_tag, None)
+            _unnoted.pop(delivery_tag, None)
+            super().reject(delivery_tag, requeue)
+            return
         try:
             self._note()
             super().reject(delivery_tag, requeue)
-        except OutOfMemoryError:
-            virtual.QoS.ack(self, delivery_tag)
+        except FULL:
             log.error("message_not_given_back", reason="Redis has no memory left")
+            if delivery_tag in _unnoted:
+                _given_back.add(delivery_tag)
+            else:
+                virtual.QoS.ack(self, delivery_tag)
 
     def restore_visible(self, *args: Any, **kwargs: Any) -> None:
-        """Look for what the dead have held. It comes every second: the time to note the rest."""
-        with suppress(OutOfMemoryError):
+        """Look for what the dead have held. It comes again and again: the time to note the rest."""
+        with suppress(*FULL):
             self._note()
             super().restore_visible(*args, **kwargs)
 
+    def restore_unacked(self, client: Any = None) -> None:
+        """Give back all that is held."""
+        with suppress(*FULL):
+            self._note()
+        super().restore_unacked(client)
+
     def _note(self) -> None:
-        for delivery_tag, message in list(self._unnoted.items()):
+        """Note what could not be noted: from then on it is as if its holder had died."""
+        for delivery_tag, message in [*_unnoted.items()]:
             info = message.delivery_info
             held = dumps([message._raw, info["exchange"], info["routing_key"]])  # noqa: SLF001 -- as kombu
             with self.pipe_or_acquire() as pipe:
                 pipe.zadd(self.unacked_index_key, {delivery_tag: time()})
                 pipe.hset(self.unacked_key, delivery_tag, held).execute()
-            del self._unnoted[delivery_tag]
+            del _unnoted[delivery_tag]
+            if delivery_tag in _given_back:
+                _given_back.remove(delivery_tag)
+                virtual.QoS.ack(self, delivery_tag)
 
 
 class Channel(redis.Channel):

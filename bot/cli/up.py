@@ -110,7 +110,7 @@ def _flower(place: Path, given: Mapping[str, str]) -> dict[str, str]:
     from db.processes import free_port, is_free
 
     if "PORT" in given:
-        listener("127.0.0.1", int(given["PORT"]), whose="Flower").close()
+        listener("127.0.0.1", int(float(given["PORT"])), whose="Flower").close()
     port = 5555 if is_free(5555) else free_port()
     password = secrets.token_urlsafe(12)
     state = str(place / "flower" / "state")

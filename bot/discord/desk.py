@@ -27,7 +27,7 @@ from db.errors import DatabaseError, DatabaseUnavailable, RequestNotFound
 from db.records import NewRequest
 from db.settings import DatabaseSettings
 from db.standing import Limit, Standing
-from workers import chain, privacy, providers, storage
+from workers import chain, privacy, providers, recovering, storage
 from workers.ceiling import Ceiling
 from workers.chain import ReplyTo
 from workers.errors import BrokerUnavailable
@@ -83,6 +83,8 @@ class Desk:
         self._reading = Lane("reading", threads=threads, patience=PATIENCE)
         self._reporting = Lane("reporting", threads=1, patience=2 * REPORT_TIMEOUT.total_seconds())
         self._publishing = Lane("publishing", threads=PUBLISHING, patience=PATIENCE)
+        # Its own: a storage that hangs is not to take the threads of those who ask something.
+        self._marks = Lane("marks", threads=1, patience=2 * PATIENCE)
         #: Those whose first sentence, or message, is on its way: nobody else is to send them
         #: meanwhile, or that sentence would come after the answer of a worker.
         self.in_hand = set[UUID]()
@@ -133,6 +135,16 @@ class Desk:
             return await self._reading.run(work)
         except (NeverBegun, Unfinished):
             raise Unavailable("it did not end in time") from None
+
+    async def is_to_be_recovered(self, request_id: UUID) -> bool:
+        """Whether it was begun without Postgres, and may have been paid for.
+
+        Raises Unavailable, and StorageUnavailable.
+        """
+        try:
+            return await self._marks.run(lambda: recovering.is_wanted(self.storage, request_id))
+        except (NeverBegun, Unfinished):
+            raise Unavailable("the storage did not answer in time") from None
 
     async def forget(self, user_id: str) -> Forgotten:
         """Forget all that the user has asked for. Raises Unavailable."""
@@ -228,7 +240,7 @@ class Desk:
 
     def close(self) -> None:
         """Let go of everything."""
-        for lane in (self._reading, self._reporting, self._publishing):
+        for lane in (self._reading, self._reporting, self._publishing, self._marks):
             lane.close()
         self._database.close()
         self._patient.close()

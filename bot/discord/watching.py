@@ -3,7 +3,8 @@
 It is kept in Postgres (:mod:`db.sent`), so that a bot which starts anew goes on with it. The same
 id is the same request (RT6), so it is never made twice. As long as an answer says what the bot has
 told, nobody else has anything to do with the request; where it says something else, it was refused,
-was not taken on, or is being made without Postgres: the mark of its call tells that.
+was not taken on, or was begun without Postgres. Whoever has begun it has it written; should that be
+lost with his message, it is sent again, and a worker finds what became of it.
 """
 
 import asyncio
@@ -119,7 +120,7 @@ async def _see_to(desk: Desk, one: Sent, *, is_lost: bool) -> None:
         if await _is_still_ours(desk, one):
             if is_to_be_told:
                 await _tell(desk, one)
-        elif not await _is_begun(desk, one):
+        elif is_lost and not await desk.is_to_be_recovered(one.new.id):
             await desk.forget_asking(one.new.id)
             return
         if is_lost:
@@ -138,15 +139,6 @@ async def _is_still_ours(desk: Desk, one: Sent) -> bool:
     # Nothing, where the bot died before it could say anything; and it may be kept by a transaction
     # whose end came too late for whoever asked.
     return says in ("", one.told, sentences.QUEUED_BLINDLY, sentences.WAITS)
-
-
-async def _is_begun(desk: Desk, one: Sent) -> bool:
-    """Whether somebody has made the call, or is about to, though it is no row.
-
-    He has it written down, unless that was lost with his message; then a worker finds the call.
-    """
-    storage, request_id = desk.storage, one.new.id
-    return await desk.look_up(lambda: storage.is_marked(storage.prefix_for(request_id)))
 
 
 async def _tell(desk: Desk, one: Sent) -> None:

@@ -113,6 +113,8 @@ def test_a_wrong_database_url_is_not_quoted() -> None:
         f"redis://:{SECRET}@localhost:port/0",
         f"redis://:{SECRET}@localhost/videos",
         f"redis://:{SECRET}@localhost/0\n",
+        f"redis://:{SECRET}\u2100@localhost/0",
+        "redis://[::1/0",
         "redis://",
     ],
 )

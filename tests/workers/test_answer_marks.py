@@ -11,8 +11,8 @@ from workers.settings import SandboxOutcome
 def test_who_looks_for_an_answer_leaves_the_mark_of_a_delivery(database: Database) -> None:
     """Whoever stood still past a lease looks after another has delivered it."""
     context, request_id = context_of(database, SandboxOutcome.COMPLETED), uuid4()
-    assert not answer_marks.is_answered(context, request_id)
+    assert not answer_marks.is_answered(context.storage, request_id)
     assert answer_marks.may_answer(context, request_id, request_id)
-    assert answer_marks.is_answered(context, request_id)
+    assert answer_marks.is_answered(context.storage, request_id)
     assert not answer_marks.may_answer(context, request_id, uuid4())
     assert answer_marks.may_answer(context, request_id, request_id)

@@ -1,10 +1,12 @@
 """A worker whose end is held up by a child that cannot end."""
 
+import fcntl
 import os
 import pickle
 import re
 import signal
 import struct
+import termios
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -34,6 +36,13 @@ def results_of(worker: Worker) -> Path:
     read = {pipe for pipe, _, flags in _pipes(worker.pid) if flags & os.O_NONBLOCK}
     [way] = {path for pipe, path, flags in _pipes(child) if flags & os.O_WRONLY and pipe in read}
     return way
+
+
+def unread(way: Path) -> int:
+    """Bytes that wait in a pipe."""
+    with os.fdopen(os.open(way, os.O_RDONLY | os.O_NONBLOCK)) as end:
+        [number] = struct.unpack("i", fcntl.ioctl(end, termios.FIONREAD, bytes(4)))
+    return int(number)
 
 
 def _pipes(pid: int) -> list[tuple[Path, Path, int]]:
@@ -78,6 +87,7 @@ def test_a_result_of_which_redis_was_lost_in_the_middle_is_read_to_its_end(
     way = results_of(worker)
     os.kill(worker.children().pop(), signal.SIGSTOP)
     way.write_bytes(result[:6])
+    until(lambda: unread(way) == 0, what="the first of it is read")
     with closing(Redis.from_url(system.broker.url)) as client:
         client.client_kill_filter(_type="normal", skipme=True)
     until(lambda: worker.log.count("Connected to") > 1, what="it has come back")

@@ -195,6 +195,26 @@ def test_what_was_paid_for_without_postgres_has_a_row_though_its_message_is_lost
     assert bool(system.log.count("request_recovered")) is is_refused
 
 
+def test_what_was_turned_down_without_postgres_is_not_made_though_its_message_is_lost(
+    new_studio: NewStudio, ana: Person
+) -> None:
+    """Nothing was paid for, and whoever asked has been told."""
+    studio = new_studio(RESCUE_AFTER_SECONDS=1, SANDBOX_OUTCOME="refused")
+    worker = studio.system.start_worker()
+    with studio.bot() as bot:
+        with studio.system.postgres_away():
+            asked = ana.slash("veo", KITE)
+            until(lambda: worker.said("request_delivered"), what="it is told")
+            told = asked.content
+            worker.kill()
+            studio.system.broker.flush()
+        until(lambda: kept(studio) == 1, what="it is kept")
+        a_minute_passes(studio)
+        until(lambda: kept(studio) == 0, what="nobody looks after it any more")
+        assert not bot.said("request_sent_again")
+        assert (asked.content, studio.requests_of(ana)) == (told, [])
+
+
 def test_what_was_refused_is_not_asked_again(new_studio: NewStudio, ana: Person) -> None:
     studio = new_studio(RESCUE_AFTER_SECONDS=1, DAILY_LIMIT=1)
     # The bot has laxer limits than the worker, as two that ask at once have.
