@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.faults import own, stores
+from tests.faults import own, stores, two
 from tests.faults.others import OTHERS
 from tests.faults.stage import RESCUE_AFTER, TIMEOUT, Stage
 from workers.app import VISIBILITY_TIMEOUT
-from workers.delivering import LEASE
+from workers.delivering import LEASE, LEASES
 
 CALL: Final = 0.4 * TIMEOUT
 """Seconds of a call to Vertex AI at most, by its four waits."""
@@ -24,6 +24,10 @@ time; the answer of whoever dies while giving it is looked at again when his lea
 
 AFTER_AN_OUTAGE: Final = USUAL + 2 * RESCUE_AFTER
 """Nobody sends anything again before: what went on without Postgres is written down meanwhile."""
+
+
+TWO_AT_ONCE: Final = AFTER_AN_OUTAGE + LEASES * LEASE.total_seconds()
+"""Should nobody know any more that it was answered, it is answered again after so many leases."""
 
 
 @dataclass(frozen=True)
@@ -66,4 +70,19 @@ ACCIDENTS: Final[dict[str, Accident]] = {
         own.workers_lose_postgres, AFTER_AN_OUTAGE, is_long=True
     ),
     **{name: Accident(happen) for name, happen in OTHERS.items()},
+    # At the end: the place says who asks for what.
+    "Redis closes connections for 12 s": Accident(stores.redis_throws_out, is_long=True),
+    "Redis out of memory": Accident(stores.redis_is_full, is_long=True),
+    "Postgres away, Redis flushed": Accident(
+        two.redis_forgets_in_an_outage, TWO_AT_ONCE, is_long=True
+    ),
+    "Postgres away, Redis out of memory": Accident(
+        two.redis_is_full_in_an_outage, TWO_AT_ONCE, is_long=True
+    ),
+    "Postgres away, workers SIGKILL": Accident(
+        two.workers_die_in_an_outage, TWO_AT_ONCE, is_long=True
+    ),
+    "worker SIGKILL and Postgres killed": Accident(
+        two.workers_and_postgres_die, TWO_AT_ONCE, is_long=True
+    ),
 }

@@ -9,6 +9,7 @@ from typing import Final
 
 import psutil
 import psycopg2
+from redis import Redis
 
 from tests.faults.servers import CONNECTIONS, FAST, IMMEDIATE, Server, forget
 from tests.faults.stage import TIMEOUT, Stage
@@ -22,6 +23,8 @@ LONG_AWAY: Final = 65.0
 """Seconds: longer than anything of ours may take."""
 OUTLIVED: Final = TIMEOUT + 5.0
 """Seconds: longer than a request."""
+THROWING_OUT: Final = 12.0
+FULL: Final = 10.0
 CROWDED: Final = 15.0
 """Seconds for which somebody has all connections: longer than anybody waits for one."""
 
@@ -54,6 +57,21 @@ def redis_is_restarted_empty(stage: Stage) -> None:
 def redis_is_away(stage: Stage) -> None:
     """For more than a minute."""
     _restart(stage.redis, meanwhile=lambda: time.sleep(LONG_AWAY))
+
+
+def redis_throws_out(stage: Stage) -> None:
+    """It closes every connection, again and again."""
+    until = time.monotonic() + THROWING_OUT
+    with closing(Redis.from_url(stage.redis.url)) as client:
+        while time.monotonic() < until:
+            client.client_kill_filter(_type="normal", skipme=True)
+            time.sleep(0.2)
+
+
+def redis_is_full(stage: Stage) -> None:
+    """It has no memory left, and refuses to write."""
+    with stage.system.broker.full():
+        time.sleep(FULL)
 
 
 def postgres_freezes(stage: Stage) -> None:
