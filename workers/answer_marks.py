@@ -3,14 +3,20 @@
 It is what those who go on without Postgres have in common with those who have it.
 """
 
+from typing import Final
 from uuid import UUID
 
 import structlog
 
 from workers.context import Context
-from workers.storage import Storage
+from workers.storage import Storage, StorageUnavailable
 
 log = structlog.get_logger(__name__)
+
+ANSWER: Final = ".answer"
+SENT: Final = ".sent"
+FREE: Final = ".free"
+"""Where the marks are, under the request's prefix."""
 
 
 def may_answer(context: Context, request_id: UUID, claim: UUID) -> bool:
@@ -30,5 +36,24 @@ def is_answered(storage: Storage, request_id: UUID) -> bool:
     return storage.is_marked(_place(storage, request_id))
 
 
-def _place(storage: Storage, request_id: UUID) -> str:
-    return f"{storage.prefix_for(request_id)}.answer/"
+def note_sent(context: Context, request_id: UUID, *, is_billed: bool) -> None:
+    """Note that it is answered, should whoever has answered not come to write it. Never raises."""
+    for name in (SENT,) if is_billed else (FREE, SENT):
+        try:
+            context.storage.create_marker(_place(context.storage, request_id, name), request_id)
+        except StorageUnavailable as error:
+            log.warning("marker_not_confirmed", reason=str(error))
+
+
+def is_sent(storage: Storage, request_id: UUID) -> bool:
+    """Whether it was answered without Postgres. Raises StorageUnavailable."""
+    return storage.is_marked(_place(storage, request_id, SENT))
+
+
+def is_free(storage: Storage, request_id: UUID) -> bool:
+    """Whether that answer was of something that cost nothing. Raises StorageUnavailable."""
+    return storage.is_marked(_place(storage, request_id, FREE))
+
+
+def _place(storage: Storage, request_id: UUID, name: str = ANSWER) -> str:
+    return f"{storage.prefix_for(request_id)}{name}/"

@@ -52,5 +52,6 @@ def answer(
         wait = round(pause.total_seconds(), 1)
         log.warning("answer_put_off", reason=str(error), next_try_seconds=wait, attempts=attempts)
         return again, pause
+    answer_marks.note_sent(context, known.new.id, is_billed=known.billed)
     delivered = replace(known, attempts=0, delivered_at=datetime.now(UTC), delivery=told)
     return delivered, AT_ONCE

@@ -61,6 +61,9 @@ def deliver(context: Context, request_id: UUID, claim: UUID, *, record: Record =
             memory.forget(request_id)
             log.info("delivery_dropped", request_id=str(request_id))
             return
+    if not record.is_late and _was_sent(context, delivery):
+        _write_unknown(context, delivery)
+        return
     if not record.is_late and not _is_ours(context, delivery):
         return
     if not record.is_late:
@@ -101,6 +104,27 @@ def _is_ours(context: Context, delivery: Delivery) -> bool:
         log.warning("marker_not_confirmed", reason=str(error))
         return True
     return is_ours or delivery.attempts > LEASES
+
+
+def _was_sent(context: Context, delivery: Delivery) -> bool:
+    """Whether it was answered without Postgres by somebody who does not come to write it."""
+    if delivery.attempts == 1:
+        return False
+    try:
+        return answer_marks.is_sent(context.storage, delivery.request.id)
+    except StorageUnavailable as error:
+        log.warning("marker_not_confirmed", reason=str(error))
+        return False
+
+
+def _write_unknown(context: Context, delivery: Delivery) -> None:
+    """Write an answer of which nothing is known but that it was given."""
+    request_id = delivery.request.id
+    told: dict[str, Any] = {"how": "unknown", "attempts": delivery.attempts}
+    with context.database.begin() as conn:
+        deliveries.delivered(conn, request_id, told)
+    memory.forget(request_id)
+    log.info("request_delivered", request_id=str(request_id), **told)
 
 
 def deliver_unrecorded(context: Context, delivery: Delivery) -> dict[str, Any]:

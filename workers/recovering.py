@@ -20,13 +20,10 @@ log = structlog.get_logger(__name__)
 def is_wanted(storage: Storage, request_id: UUID) -> bool:
     """Whether the request may have been paid for. Raises StorageUnavailable.
 
-    Not where nobody has begun it; nor where it was answered and there is no video: then it was
-    turned down, or has failed, and cost nothing.
+    Not where nobody has begun it; nor where it was answered that it came to nothing and is free.
     """
-    prefix = storage.prefix_for(request_id)
-    if not storage.is_marked(prefix):
-        return False
-    return not answer_marks.is_answered(storage, request_id) or bool(storage.outputs(prefix))
+    is_begun = storage.is_marked(storage.prefix_for(request_id))
+    return is_begun and not answer_marks.is_free(storage, request_id)
 
 
 def recover(

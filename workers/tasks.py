@@ -86,7 +86,9 @@ def create_request(self: RequestTask, request_id: str) -> None:
         try:
             is_to_be_recovered = recovering.is_wanted(context().storage, new.id)
         except StorageUnavailable as error:
-            raise self.retry(exc=error, countdown=backoff(self.request.retries).seconds) from None
+            # Nobody is refused who has perhaps paid: the bot sends it again, and then it may show.
+            log.warning("marker_not_confirmed", reason=str(error))
+            raise Ignore from None
         if is_to_be_recovered:
             recovering.recover(context(), admitting.priced(context(), new), reply_to, asked_at)
             raise Ignore

@@ -22,11 +22,14 @@ from kombu.utils.json import dumps
 from redis import Redis
 from redis.exceptions import ConnectionError as NotConnected
 from redis.exceptions import ExecAbortError, OutOfMemoryError
+from redis.exceptions import TimeoutError as TimedOut
 
 log = structlog.get_logger(__name__)
 
 FULL: Final = (OutOfMemoryError, ExecAbortError)
 """How Redis refuses to write: before a transaction, or at its end."""
+
+LOST: Final = (NotConnected, TimedOut)
 
 _unnoted: dict[str, Any] = {}
 """Messages by their delivery tags. They outlive the connection that they came by."""
@@ -49,6 +52,11 @@ class QoS(redis.QoS):
             _unnoted[delivery_tag] = message
             virtual.QoS.append(self, message, delivery_tag)
             log.error("message_not_noted", reason="Redis has no memory left")
+        except LOST:
+            # Nobody gets it: it is given back by the next connection.
+            _unnoted[delivery_tag] = message
+            _given_back.add(delivery_tag)
+            raise
 
     def ack(self, delivery_tag: str) -> None:
         """It is done, and held no more."""
@@ -84,17 +92,19 @@ class QoS(redis.QoS):
         super().restore_unacked(client)
 
     def _note(self) -> None:
-        """Note what could not be noted: from then on it is as if its holder had died."""
+        """Note what could not be noted."""
         for delivery_tag, message in [*_unnoted.items()]:
             info = message.delivery_info
             held = dumps([message._raw, info["exchange"], info["routing_key"]])  # noqa: SLF001 -- as kombu
+            # What is given back comes again at once, the rest after the visibility timeout.
+            since = 0.0 if delivery_tag in _given_back else time()
             with self.pipe_or_acquire() as pipe:
-                pipe.zadd(self.unacked_index_key, {delivery_tag: time()})
+                pipe.zadd(self.unacked_index_key, {delivery_tag: since})
                 pipe.hset(self.unacked_key, delivery_tag, held).execute()
-            del _unnoted[delivery_tag]
+            _unnoted.pop(delivery_tag, None)
             if delivery_tag in _given_back:
                 _given_back.remove(delivery_tag)
-                virtual.QoS.ack(self, delivery_tag)
+                virtual.QoS.ack(message.channel.qos, delivery_tag)
 
 
 class Channel(redis.Channel):

@@ -64,7 +64,8 @@ def redis_throws_out(stage: Stage) -> None:
     until = time.monotonic() + THROWING_OUT
     with closing(Redis.from_url(stage.redis.url)) as client:
         while time.monotonic() < until:
-            client.client_kill_filter(_type="normal", skipme=True)
+            for kind in ("normal", "pubsub"):
+                client.client_kill_filter(_type=kind, skipme=True)
             time.sleep(0.2)
 
 

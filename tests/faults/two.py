@@ -1,11 +1,11 @@
-"""Two things at once: while Postgres is away a request is in a message alone, and that is lost."""
+"""Two things at once. While Postgres is away a request may be in a message alone."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from tests.faults import own, stores
+from tests.faults import stores
 from tests.faults.servers import FAST
 from tests.faults.stage import Stage
 
@@ -39,14 +39,17 @@ def workers_die_in_an_outage(stage: Stage) -> None:
 def workers_and_postgres_die(stage: Stage) -> None:
     """One after the other, again and again."""
     for _ in range(TIMES):
-        own.worker_dies(stage)
+        stage.workers[-1].kill()
         stores.postgres_dies(stage)
+        stage.start_worker()
 
 
 @contextmanager
 def _postgres_away(stage: Stage) -> Iterator[None]:
     stage.postgres.stop(FAST)
-    time.sleep(AWAY / 2)
-    yield
-    time.sleep(AWAY / 2)
-    stage.postgres.start()
+    try:
+        time.sleep(AWAY / 2)
+        yield
+        time.sleep(AWAY / 2)
+    finally:
+        stage.postgres.start()

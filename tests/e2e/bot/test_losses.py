@@ -12,6 +12,7 @@ from tests.e2e.bot.conftest import NewStudio
 from tests.e2e.bot.studio import Studio, id_of
 from tests.e2e.discord import FakeDiscord, Interaction, Person
 from tests.workers.waiting import stays, until
+from workers import answer_marks
 
 KITE = {"prompt": "a red kite over a grassy park"}
 
@@ -41,6 +42,14 @@ def a_minute_passes(studio: Studio) -> None:
                 " sent_at = sent_at - interval '1 minute',"
                 " expires_at = expires_at - interval '1 minute'"
             )
+        )
+
+
+def make_answer_due(studio: Studio) -> None:
+    """The lease of whoever was to deliver it is over."""
+    with studio.system.database.begin() as conn:
+        conn.execute(
+            text("UPDATE video_requests SET delivery_due_at = now() WHERE delivered_at IS NULL")
         )
 
 
@@ -179,6 +188,8 @@ def test_what_was_paid_for_without_postgres_has_a_row_though_its_message_is_lost
                 until(lambda: system.calls()[request_id], what="it is paid for")
             else:
                 asked.wait_for(lambda it: it.attachments, "the video")
+                storage = system.context.storage
+                until(lambda: answer_marks.is_sent(storage, request_id), what="that is noted")
             worker.kill()
             system.broker.flush()
         until(lambda: kept(studio) == 1, what="it is kept")
@@ -192,6 +203,14 @@ def test_what_was_paid_for_without_postgres_has_a_row_though_its_message_is_lost
         assert (ended.status, ended.billed, ended.counted) == (Status.COMPLETED, True, True)
         assert system.calls()[request_id] == 1
         assert "used" not in asked.content
+        if not is_refused:
+            # Whoever has answered has left word of that, so nobody answers again.
+            until(lambda: system.row(request_id).delivery_attempts, what="it is left to others")
+            make_answer_due(studio)
+            until(lambda: "delivered" in system.story(request_id), what="it is written")
+            [told] = [e for e in system.events(request_id) if e.event_type == "delivered"]
+            assert told.event_data == {"how": "unknown", "attempts": 2}
+            assert len([each for each in asked.history if each.attachments]) == 1
     assert bool(system.log.count("request_recovered")) is is_refused
 
 
@@ -204,7 +223,8 @@ def test_what_was_turned_down_without_postgres_is_not_made_though_its_message_is
     with studio.bot() as bot:
         with studio.system.postgres_away():
             asked = ana.slash("veo", KITE)
-            until(lambda: worker.said("request_delivered"), what="it is told")
+            storage = studio.system.context.storage
+            until(lambda: answer_marks.is_free(storage, id_of(asked)), what="it is told and noted")
             told = asked.content
             worker.kill()
             studio.system.broker.flush()
