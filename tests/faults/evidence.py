@@ -47,6 +47,7 @@ BESIDE: Final = (
 """Events that belong to no story, and may come at any time."""
 QUEUED: Final = "Your video goes into the queue"
 """How an answer begins that promises another."""
+READY: Final = "your video is ready"
 IN_HANDS: Final = 60.0
 """Seconds, and some more, for which a bot can have a request in its hands, whatever hangs: until it
 is kept, told and handed over."""
@@ -91,8 +92,10 @@ class Evidence:
         if row is None:
             is_over = self.is_told(one) or self.is_cut_off(one)
             return is_over and one.id not in self.on_the_way
-        is_to_come = row.status is Status.TIMEOUT and self.calls[one.id] and one.has_video
-        last = "delivered late" if is_to_come else "delivered"
+        is_late = row.status is Status.TIMEOUT and self.calls[one.id] and one.has_video
+        # Perhaps by somebody who did not know of the timeout: then nothing more is to come.
+        is_given = any(READY in answer.content for answer in self.answers[one.id])
+        last = "delivered late" if is_late and not is_given else "delivered"
         return last in self.stories[one.id]
 
     def is_told(self, one: Asked) -> bool:
@@ -150,7 +153,7 @@ class Evidence:
         if not answers:
             yield "has no answer"
         for answer in answers:
-            has_video = "your video is ready" in answer.content or "here it is" in answer.content
+            has_video = READY in answer.content or "here it is" in answer.content
             if has_video and not (row.video_urls and _shows(answer, one)):
                 yield f"has an answer without its own video: {answer.content!r}"
             if not has_video and answer.attachments:
