@@ -61,12 +61,12 @@ def deliver(context: Context, request_id: UUID, claim: UUID, *, record: Record =
             memory.forget(request_id)
             log.info("delivery_dropped", request_id=str(request_id))
             return
-    if not record.is_late and _was_sent(context, delivery):
-        _write_unknown(context, delivery)
-        return
-    if not record.is_late and not _is_ours(context, delivery):
-        return
     if not record.is_late:
+        if _was_sent(context, delivery):
+            _write_unknown(context, delivery)
+            return
+        if not _is_ours(context, delivery):
+            return
         memory.keep(context, delivery.request, due_in=LEASE, reply_to=delivery.reply_to)
     known = _known(delivery, record)
     sending = _sending(context, delivery, record)

@@ -41,7 +41,7 @@ class QoS(redis.QoS):
     """Kombu's own, but for a Redis that refuses to write.
 
     What cannot be noted as held is in this process alone until it can be, or is done; and it counts
-    as held, so that this process takes no more than it may.
+    as held for as long as the connection lasts, so that no more is taken than may be.
     """
 
     def append(self, message: Any, delivery_tag: str) -> None:

@@ -107,10 +107,12 @@ def _flower(place: Path, given: Mapping[str, str]) -> dict[str, str]:
 
     Raises CommandFailed where somebody else listens there.
     """
+    from bot.settings import WebSettings
     from db.processes import free_port, is_free
+    from db.settings import read
 
     if "PORT" in given:
-        listener("127.0.0.1", int(float(given["PORT"])), whose="Flower").close()
+        listener("127.0.0.1", read(WebSettings).port, whose="Flower").close()
     port = 5555 if is_free(5555) else free_port()
     password = secrets.token_urlsafe(12)
     state = str(place / "flower" / "state")
