@@ -1,9 +1,9 @@
 """The chain, written once: who follows whom, and what travels with a message.
 
 Arguments carry the id, and where Postgres is away what became of the request (``carry_on``), for
-Flower, events and logs show them. What must not be
-seen (the prompt, the token of an answer) travels in the message's headers, which retries and
-redelivery keep, up to the link that makes the paid call: from then on the row has all of it.
+Flower, events and logs show them. What must not be seen (the prompt, the token of an answer) goes
+in the message's headers, which retries and redelivery keep, up to the link that makes the paid
+call: from then on the row has all of it.
 """
 
 from collections.abc import Mapping, Sequence
