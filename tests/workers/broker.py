@@ -149,6 +149,17 @@ class Broker:
         finally:
             self._client.config_set("maxmemory", 0)
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """For the block, Redis has thrown everybody out, and lets nobody in."""
+        [before] = cast("dict[str, str]", self._client.config_get("maxclients")).values()
+        self._client.config_set("maxclients", 1)
+        self._client.client_kill_filter(_type="normal", skipme=True)
+        try:
+            yield
+        finally:
+            self._client.config_set("maxclients", before)
+
     def deliver(self, queue: str, *raw: bytes) -> None:
         """Put raw messages into a queue, as a redelivery does."""
         self._client.lpush(queue, *raw)

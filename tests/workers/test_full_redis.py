@@ -1,7 +1,6 @@
-"""Redis has no memory left and refuses to write, while Postgres is away too.
+"""Redis has no memory left, or is gone, just when a request is in a message alone.
 
-Then a request that was asked for is in a message alone, and Celery drops one of which Redis takes
-no next one.
+Kombu loses the one that it takes then, and Celery drops one of which Redis takes no next one.
 """
 
 from uuid import UUID
@@ -12,6 +11,7 @@ from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
 from tests.workers.running import Hasty
 from tests.workers.waiting import until
+from workers.app import STARTING
 
 
 def wait_for_rejection(system: System, task: str) -> None:
@@ -64,4 +64,17 @@ def test_a_request_that_was_just_taken_stays(make_system: MakeSystem) -> None:
             wait_for_rejection(system, "create_request")
             until(lambda: worker.said("message_not_given_back"), what="the worker keeps it")
         assert worker.said("message_not_noted")
+    assert_made_once(system, request_id)
+
+
+def test_a_request_that_was_just_taken_when_redis_went_stays(make_system: MakeSystem) -> None:
+    system = make_system()
+    worker = system.start_worker(kind=Hasty)
+    system.wait_until_quiet()
+    worker.freeze()
+    [request_id] = system.submit(new_request())
+    until(lambda: not system.broker.length(STARTING), what="Redis has handed it out")
+    with system.broker.alone():
+        worker.thaw()
+        until(lambda: "Connection to broker lost" in worker.log, what="nor can it be noted")
     assert_made_once(system, request_id)
