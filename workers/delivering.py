@@ -14,8 +14,9 @@ from uuid import UUID
 
 import structlog
 
-from db import deliveries
+from db import deliveries, requests
 from db.deliveries import ANSWER, Record
+from db.errors import DatabaseUnavailable
 from db.meanwhile import Meanwhile
 from db.records import Delivery, NewRequest, ReplyTo, Request
 from workers import aftermath, answer_marks, answers, calling, memory
@@ -140,10 +141,10 @@ def deliver_unrecorded(context: Context, delivery: Delivery) -> dict[str, Any]:
 def refuse(context: Context, new: NewRequest, reply_to: ReplyTo | None, sentence: str) -> None:
     """Tell why a request was not taken on. It has no row, so it may be told again.
 
-    Not where somebody has taken it on without Postgres, from another message of the same request:
+    Not where it was taken on by another message of the same request, without Postgres perhaps:
     whoever asked is told of that. Raises DiscordError, unless trying again would be in vain.
     """
-    if aftermath.is_recent(context) and calling.is_called(context, new.id):
+    if _is_taken_on(context, new.id):
         log.info("refusal_dropped", request_id=str(new.id))
         return
     message = answers.refusal(new.user_id, sentence)
@@ -154,6 +155,16 @@ def refuse(context: Context, new: NewRequest, reply_to: ReplyTo | None, sentence
         log.warning("refusal_not_delivered", request_id=str(new.id), reason=str(error))
         return
     log.info("refusal_delivered", request_id=str(new.id), how=sending.how, detours=sending.detours)
+
+
+def _is_taken_on(context: Context, request_id: UUID) -> bool:
+    if aftermath.is_recent(context) and calling.is_called(context, request_id):
+        return True
+    try:
+        with context.database.autocommit() as conn:
+            return requests.get(conn, request_id) is not None
+    except DatabaseUnavailable:
+        return False
 
 
 def _sending(context: Context, delivery: Delivery, record: Record) -> Sending:

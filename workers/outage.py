@@ -28,6 +28,7 @@ from workers import (
     ending,
     following_alone,
     memory,
+    progress,
     starting_alone,
 )
 from workers.attempts import backoff
@@ -66,8 +67,8 @@ def take_over(
         reply_to = reply_to or seen.reply_to
     _leave_alone(0)
     # Of what nobody has begun yet nothing is lost by asking once more: it may be a hiccup.
-    pause = LEFT_ALONE if _is_untouched(known) else 0
-    _send(context, known, reply_to, timedelta(seconds=pause))
+    pause = timedelta(seconds=LEFT_ALONE if _is_untouched(known) else 0)
+    _send(context, known, reply_to, max(pause, progress.under_way(new.id)))
     log.error(
         "request_goes_on_unwritten",
         request_id=str(new.id),

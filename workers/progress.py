@@ -4,7 +4,7 @@ That is a poll, or a start that was not taken; and who waits in line is told the
 that cannot be made is not made: nothing depends on it, and nobody waits for it long. None can come
 after the answer: whoever delivers that has closed the answer to progress before, and waits for an
 edit that is under way. In an outage and the time after it nobody can know of an answer, so nothing
-is told.
+is told; and what an edit may still be under way for goes on only after that.
 """
 
 import time
@@ -42,6 +42,8 @@ SILENCE: Final = 30.0
 """Seconds for which a Discord that does not answer is left alone."""
 
 _silent_until = [0.0]
+_under_way_until: dict[UUID, float] = {}
+"""Of edits that Discord has not answered, by this process's own clock."""
 
 Facts = TypeVarTuple("Facts")
 Told = tuple[Request, timedelta]
@@ -69,6 +71,12 @@ def tell_places(context: Context, places: Mapping[UUID, int]) -> None:
     _tell(context, theirs, lambda _, place: answers.in_line(place))
 
 
+def under_way(request_id: UUID) -> timedelta:
+    """For how long an edit may still be made that this process has given up."""
+    left = _under_way_until.get(request_id, 0.0) - time.monotonic()
+    return timedelta(seconds=max(left, 0.0))
+
+
 def _tell(
     context: Context,
     facts: Mapping[UUID, tuple[*Facts]],
@@ -77,6 +85,8 @@ def _tell(
     """Tell of each request what `compose` makes of its facts, where it is time to."""
     if not facts or time.monotonic() < _silent_until[0] or aftermath.is_recent(context):
         return
+    # From before Postgres is asked: its lease begins while it answers.
+    began = time.monotonic()
     try:
         with context.database.autocommit() as conn:
             wanted = telling.begin_telling(conn, facts.keys(), every=EVERY, at_most=AT_MOST)
@@ -85,22 +95,26 @@ def _tell(
                 for request_id, reply_to in wanted.items()
             ]
         if edits:
-            _edit_all(context, edits)
+            _edit_all(context, edits, began)
     except DatabaseError as error:
         log.debug("progress_not_told", reason=str(error))
     except Exception as error:  # noqa: BLE001 -- whatever it is, the request goes on
         log.debug("progress_not_told", reason=type(error).__name__)
 
 
-def _edit_all(context: Context, edits: Sequence[tuple[UUID, Message, ReplyTo]]) -> None:
-    until = time.monotonic() + TELL_FOR
+def _edit_all(
+    context: Context, edits: Sequence[tuple[UUID, Message, ReplyTo]], began: float
+) -> None:
+    until = began + TELL_FOR
     with ThreadPoolExecutor(max_workers=min(THREADS, len(edits))) as threads:
         answered = threads.map(
             lambda edit, here: here.run(_edit, context, *edit, until),
             edits,
             [copy_context() for _ in edits],
         )
-        over = [edit[0] for edit, is_over in zip(edits, answered, strict=True) if is_over]
+        is_over = {edit[0]: each for edit, each in zip(edits, answered, strict=True)}
+    _note_under_way([each for each in is_over if not is_over[each]], began)
+    over = [each for each in is_over if is_over[each]]
     with context.database.autocommit() as conn:
         telling.end_telling(conn, over)
 
@@ -119,6 +133,13 @@ def _edit(
             _silent_until[0] = time.monotonic() + SILENCE
         return not isinstance(error, NoAnswer)
     return True
+
+
+def _note_under_way(request_ids: Sequence[UUID], began: float) -> None:
+    now = time.monotonic()
+    for past in [each for each, until in _under_way_until.items() if until <= now]:
+        del _under_way_until[past]
+    _under_way_until.update(dict.fromkeys(request_ids, began + AT_MOST.total_seconds()))
 
 
 def is_waited_for(request: Request) -> bool:

@@ -21,7 +21,7 @@ from bot.discord import sentences
 from bot.discord.held import Asking, Held
 from bot.discord.lanes import Lane, NeverBegun, Unfinished
 from bot.settings import BotSettings
-from db import limits, sent
+from db import limits, requests, sent
 from db.engine import Database
 from db.errors import DatabaseError, DatabaseUnavailable, RequestNotFound
 from db.records import NewRequest
@@ -216,6 +216,13 @@ class Desk:
         """Keep it in Postgres as long as it is no row. Raises Unavailable."""
         await self.ask(lambda conn: _keep(conn, one, look_in=look_in))
         self.held.note_kept(one)
+
+    async def is_taken_on(self, request_id: UUID) -> bool:
+        """Whether it is a row, as far as Postgres tells. Never raises."""
+        try:
+            return await self.ask(lambda conn: requests.get(conn, request_id)) is not None
+        except Unavailable:
+            return False
 
     async def forget_asking(self, request_id: UUID) -> None:
         """Have nobody look after it any more, where Postgres answers. Never raises."""

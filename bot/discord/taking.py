@@ -94,6 +94,8 @@ async def _hand_over(desk: Desk, asked: Asked, asking: Asking, asked_at: datetim
         await desk.publish(new, asking.reply_to, asked_at=asked_at)
     except Unavailable as error:
         log.warning("request_not_published", request_id=str(new.id), reason=str(error))
-        await desk.forget_asking(new.id)
-        raise Declined(sentences.NOT_TAKEN_ON) from None
+        # What was not confirmed may have got through, and has perhaps been answered by now.
+        if not await desk.is_taken_on(new.id):
+            await desk.forget_asking(new.id)
+            raise Declined(sentences.NOT_TAKEN_ON) from None
     log.info("request_published", request_id=str(new.id), user_id=new.user_id)

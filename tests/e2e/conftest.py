@@ -6,9 +6,9 @@ import pytest
 
 from tests.e2e.discord import FakeDiscord, Guild, Person, fake_discord
 from tests.e2e.raw import Raw
-from tests.workers.conftest import make_shared_system, make_system
+from tests.workers.conftest import as_a_new_process, make_shared_system, make_system
 
-__all__ = ["make_shared_system", "make_system"]
+__all__ = ["as_a_new_process", "make_shared_system", "make_system"]
 
 
 @pytest.fixture

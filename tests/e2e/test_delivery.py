@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from db import keeping
+from db.records import ReplyTo
 from db.states import Status
 from tests.db.rows import new_request
 from tests.e2e.delivery import EDITS, EVERY_TIME, Studio, buttons, new_studio
@@ -101,6 +102,22 @@ def test_rl3_a_refusal_says_when_to_come_back(failing: Studio, ana: Person) -> N
     for each in (refused, wrong):
         assert each.content.startswith(f"{ana.mention} ")
         assert not each.components
+
+
+def test_rl3_a_refusal_that_comes_late_takes_the_place_of_no_answer(
+    studio: Studio, ana: Person
+) -> None:
+    """It was put off; meanwhile the request was sent again, and there was room for it."""
+    asked = studio.ask(ana)
+    studio.wait_until_delivered(asked)
+    told = asked.answer.content
+    reply_to = ReplyTo(str(studio.discord.world.application_id), asked.answer.token)
+    with studio.system.broker.in_use():
+        chain.refuse(studio.request(ana, id=asked.id), "No.", reply_to=reply_to)
+    about = {"request_id": str(asked.id)}
+    studio.wait(lambda: studio.system.worker.said("refusal_dropped", **about), "it is dropped")
+    assert asked.answer.content == told
+    assert asked.answer.attachments
 
 
 @pytest.mark.parametrize("has_token", [True, False])

@@ -3,23 +3,28 @@
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from math import inf
+from threading import Thread
 from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import text
 
-from db import requests
+from db import replies, requests
 from db.errors import DatabaseUnavailable
+from db.meanwhile import Meanwhile
 from db.states import Status
 from tests.db.rows import new_request
 from tests.e2e.delivery import EDITS, Asked, Studio, new_studio
 from tests.e2e.discord import FakeDiscord, Person, fake_discord
 from tests.workers.conftest import MakeSystem
+from tests.workers.harness import System
 from tests.workers.waiting import until
-from workers import aftermath, progress
+from workers import aftermath, outage, progress
 
 WORDS = "Your video is being made"
 
@@ -180,6 +185,54 @@ def end(studio: Studio, asked: Asked) -> None:
         ended = requests.time_out(conn, asked.id, message="Generation timed out")
     assert ended.delivery_due_at is not None
     studio.make_delivery_due(asked)
+
+
+def test_dc2_who_stood_still_before_an_edit_does_not_make_it(
+    make_system: MakeSystem, discord: FakeDiscord, ana: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By then the answer may be there. Here it is Postgres for which it waits."""
+    monkeypatch.setattr(progress, "TELL_FOR", 0.1)
+    with ExitStack() as stack:
+        studio = new_studio(stack, make_system, discord)
+        asked, system = studio.admit(ana), studio.system
+        telling = Thread(target=progress.tell_places, args=[system.context, {asked.id: 3}])
+        with system.database.begin() as conn:
+            conn.execute(text("SELECT FROM reply_tokens FOR UPDATE"))
+            telling.start()
+            until(lambda: is_waited_for(system), what="the edit is about to be leased")
+            late = time.monotonic() + progress.TELL_FOR
+            until(lambda: time.monotonic() > late, what="it is too late for it")
+        telling.join()
+        assert not asked.answer.history
+        # Nobody waits for it.
+        with system.database.autocommit() as conn:
+            assert replies.close(conn, asked.id)[1] == replies.NEVER
+
+
+def is_waited_for(system: System) -> bool:
+    """Whether somebody waits for what another holds."""
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    with system.database.autocommit() as conn:
+        return bool(conn.execute(waiting).scalar_one())
+
+
+def test_dc2_what_goes_on_without_postgres_waits_for_an_edit_that_is_under_way(
+    make_system: MakeSystem, discord: FakeDiscord, ana: Person
+) -> None:
+    """It arrives late, and must not come after the answer: nobody can look for it then."""
+    with ExitStack() as stack:
+        studio = new_studio(stack, make_system, discord, RESCUE_AFTER_SECONDS=30)
+        asked, system = studio.admit(ana), studio.system
+        hangs = discord.faults.hang(EDITS)
+        began = datetime.now(UTC)
+        progress.tell_places(system.context, {asked.id: 3})
+        hangs.release()
+        known = Meanwhile.of(system.row(asked.id))
+        with system.broker.in_use():
+            outage.take_over(system.context, known, None, DatabaseUnavailable("It is away"))
+        [message] = system.broker.messages()
+        assert message.eta is not None
+        assert message.eta >= began + progress.AT_MOST
 
 
 def test_progress_knows_no_more_than_the_time_it_may_take() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import MakeDatabase
 from tests.workers.harness import System, new_system
-from workers import aftermath, memory, outage
+from workers import aftermath, memory, outage, progress
 
 MakeSystem = Callable[..., System]
 
@@ -26,13 +26,15 @@ def _systems(
 
 
 @pytest.fixture(autouse=True)
-def _as_a_new_process() -> Iterator[None]:
+def as_a_new_process() -> Iterator[None]:
     """No test knows of the outages and the requests that another one saw."""
     yield
     aftermath._ended.clear()
     aftermath._is_on[0] = False
     outage._left_alone_until[0] = 0.0
     memory._seen.clear()
+    progress._silent_until[0] = 0.0
+    progress._under_way_until.clear()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from bot.discord import sentences
 from db.states import Status
+from tests.db.rows import admit
 from tests.e2e.bot.conftest import NewStudio
 from tests.e2e.bot.studio import Studio, id_of
 from tests.e2e.discord import FakeDiscord, Interaction, Person
@@ -264,6 +265,22 @@ def test_what_was_not_taken_on_is_forgotten_though_nobody_could_be_told(
         assert kept(studio) == 0
         hangs.release()
         asked.wait_for_text(sentences.NOT_TAKEN_ON)
+
+
+def test_who_is_taken_on_all_the_same_reads_nothing_else(
+    studio: Studio, discord: FakeDiscord, ana: Person
+) -> None:
+    """Redis has it, did not say so in time, and a worker has taken it up."""
+    with studio.bot() as bot, redis_frozen(studio):
+        hangs = discord.faults.hang("PATCH /webhooks/*")
+        asked = ana.slash("veo", KITE)
+        hangs.wait_until_reached()
+        admit(studio.system.database, id=id_of(asked))
+        hangs.release()
+        until(lambda: bot.said("request_published"), what="it is known to be handed over")
+        assert bot.said("request_not_published")
+        assert [each.content for each in asked.history] == [asked.content]
+        assert "Your video goes into the queue" in asked.content
 
 
 def test_what_was_not_taken_on_is_not_sent_when_redis_is_back(studio: Studio, ana: Person) -> None:
