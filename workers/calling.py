@@ -92,15 +92,6 @@ def call(
         return Unknown()
 
 
-def is_called(context: Context, request_id: UUID) -> bool:
-    """Whether somebody has left the mark that he makes the call. A storage that fails says no."""
-    try:
-        return context.storage.is_marked(context.storage.prefix_for(request_id))
-    except StorageUnavailable as error:
-        log.warning("marker_not_confirmed", request_id=str(request_id), reason=str(error))
-        return False
-
-
 def _create_marker(context: Context, prefix: str, claim: UUID) -> bool:
     """Whether the marker is ours. An error may hide that it was made, so it is asked for again."""
     try:

@@ -14,12 +14,11 @@ from uuid import UUID
 
 import structlog
 
-from db import deliveries, requests
+from db import deliveries
 from db.deliveries import ANSWER, Record
-from db.errors import DatabaseUnavailable
 from db.meanwhile import Meanwhile
-from db.records import Delivery, NewRequest, ReplyTo, Request
-from workers import aftermath, answer_marks, answers, calling, memory
+from db.records import Delivery, Request
+from workers import answer_marks, answers, memory
 from workers.answers import Video
 from workers.app import TASK_TIME_LIMIT
 from workers.context import Context
@@ -136,35 +135,6 @@ def deliver_unrecorded(context: Context, delivery: Delivery) -> dict[str, Any]:
     told = _send(context, delivery, _sending(context, delivery, ANSWER), ANSWER)
     log.info("request_delivered", request_id=str(delivery.request.id), **told)
     return told
-
-
-def refuse(context: Context, new: NewRequest, reply_to: ReplyTo | None, sentence: str) -> None:
-    """Tell why a request was not taken on. It has no row, so it may be told again.
-
-    Not where it was taken on by another message of the same request, without Postgres perhaps:
-    whoever asked is told of that. Raises DiscordError, unless trying again would be in vain.
-    """
-    if _is_taken_on(context, new.id):
-        log.info("refusal_dropped", request_id=str(new.id))
-        return
-    message = answers.refusal(new.user_id, sentence)
-    sending = Sending(context.discord, nonce(new.id), new.channel_id, reply_to, lambda *_: message)
-    try:
-        sending.send()
-    except Hopeless as error:
-        log.warning("refusal_not_delivered", request_id=str(new.id), reason=str(error))
-        return
-    log.info("refusal_delivered", request_id=str(new.id), how=sending.how, detours=sending.detours)
-
-
-def _is_taken_on(context: Context, request_id: UUID) -> bool:
-    if aftermath.is_recent(context) and calling.is_called(context, request_id):
-        return True
-    try:
-        with context.database.autocommit() as conn:
-            return requests.get(conn, request_id) is not None
-    except DatabaseUnavailable:
-        return False
 
 
 def _sending(context: Context, delivery: Delivery, record: Record) -> Sending:

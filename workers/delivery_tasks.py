@@ -7,7 +7,7 @@ from uuid import UUID
 
 from db.deliveries import ANSWER, LATE, Record
 from db.errors import DatabaseError, DatabaseUnavailable, LaterRelease
-from workers import chain, delivering, outage, turns
+from workers import chain, delivering, outage, refusing, turns
 from workers.app import app
 from workers.chain import BrokerUnavailable
 from workers.context import context
@@ -57,7 +57,7 @@ def deliver_refusal(self: RequestTask, request_id: str) -> None:
     headers = self.request.headers
     with _secrets_kept():
         new, reply_to = chain.received(headers), chain.received_reply(headers)
-        delivering.refuse(context(), new, reply_to, chain.received_refusal(headers))
+        refusing.refuse(context(), new, reply_to, chain.received_refusal(headers))
 
 
 @app.task(
