@@ -163,6 +163,11 @@ def _start(conn: Connection, it: Meanwhile, request: Request, *, lease: timedelt
     if moved is None and not is_known:
         late = {"operation_name": it.operation_name}
         events.record(conn, request.id, EventType.ACCEPTED_LATE, late)
+        if it.billed:
+            # It was deleted meanwhile as one that nobody had begun. Nobody follows it, and it is
+            # paid for; what has timed out is looked after (:mod:`db.late_results`).
+            is_given_up = (c.id == request.id) & (c.status == Status.FAILED)
+            conn.execute(update(video_requests).where(is_given_up).values(billed=True))
 
 
 def _end(conn: Connection, it: Meanwhile) -> None:

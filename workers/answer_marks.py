@@ -55,5 +55,10 @@ def is_free(storage: Storage, request_id: UUID) -> bool:
     return storage.is_marked(_place(storage, request_id, FREE))
 
 
+def place(prefix: str, name: str = ANSWER) -> str:
+    """Where a mark is, of the request with that prefix."""
+    return f"{prefix}{name}/"
+
+
 def _place(storage: Storage, request_id: UUID, name: str = ANSWER) -> str:
-    return f"{storage.prefix_for(request_id)}{name}/"
+    return place(storage.prefix_for(request_id), name)

@@ -1,7 +1,8 @@
-"""Cancelling a request, so that it is not made by anybody who has not heard of it either (VD3).
+"""Deleting a request, so that it is let be by all who have not heard of it either (VD3).
 
 A process that remembers it (:mod:`workers.memory`) may have it go on should Postgres go at this
-moment. So whoever cancels leaves the mark of the paid call first: no mark, no call (DESIGN, 1).
+moment. So whoever deletes leaves a mark first: that of the paid call, and nobody makes it (DESIGN,
+1); or where it goes on, that of the answer, and nobody gives it.
 """
 
 from uuid import UUID, uuid4
@@ -11,6 +12,7 @@ from sqlalchemy import Connection
 
 from db import keeping
 from db.records import Request
+from workers import answer_marks
 from workers.storage import Storage, StorageUnavailable
 
 log = structlog.get_logger(__name__)
@@ -30,15 +32,18 @@ def cancel(conn: Connection, storage: Storage, request: Request, *, is_counted: 
     The storage may be slow, so it comes first: what is given back locks the counters of budgets,
     for which every admission waits.
     """
+    prefix = storage.prefix_for(request.id)
     if keeping.is_to_end(request):
-        _forbid_call(storage, request.id)
+        _leave_mark(storage, prefix, request.id)
+    elif request.deleted_at is not None and request.delivered_at is None:
+        _leave_mark(storage, answer_marks.place(prefix), request.id)
     return keeping.cancel(conn, request, is_counted=is_counted)
 
 
-def _forbid_call(storage: Storage, request_id: UUID) -> None:
-    """Leave the mark. Never raises."""
+def _leave_mark(storage: Storage, place: str, request_id: UUID) -> None:
+    """Have nobody else do what the mark is for. Never raises."""
     try:
-        storage.create_marker(storage.prefix_for(request_id), uuid4())
+        storage.create_marker(place, uuid4())
     except StorageUnavailable as error:
-        # As long as Postgres is there, it is not made all the same.
+        # As long as Postgres is there, it is not done all the same.
         log.warning("marker_not_made", request_id=str(request_id), reason=str(error))

@@ -89,7 +89,12 @@ def _known(delivery: Delivery, record: Record) -> Meanwhile:
     request = delivery.request
     claim = None if record.is_late else request.id
     return Meanwhile.of(
-        request, attempts=delivery.attempts, answer_claim=claim, is_late=record.is_late
+        request,
+        attempts=delivery.attempts,
+        answer_claim=claim,
+        is_late=record.is_late,
+        # The row's own is that of the first answer.
+        delivered_at=None,
     )
 
 

@@ -67,8 +67,8 @@ def take_over(
         reply_to = reply_to or seen.reply_to
     _leave_alone(0)
     # Of what nobody has begun yet nothing is lost by asking once more: it may be a hiccup.
-    pause = timedelta(seconds=LEFT_ALONE if _is_untouched(known) else 0)
-    _send(context, known, reply_to, max(pause, progress.under_way(new.id)))
+    pause = LEFT_ALONE if _is_untouched(known) else 0
+    _send(context, known, reply_to, timedelta(seconds=pause))
     log.error(
         "request_goes_on_unwritten",
         request_id=str(new.id),
@@ -160,6 +160,8 @@ def received(new: NewRequest, told: Mapping[str, Any]) -> Meanwhile:
 
 def _send(context: Context, known: Meanwhile, reply_to: ReplyTo | None, pause: timedelta) -> None:
     after = min(pause, LONGEST_PAUSE, context.settings.rescue_after / 2)
+    # An edit that tells of progress may be under way, and must not come after an answer.
+    after = max(after, progress.under_way(known.new.id))
     chain.carry_on(known.new, reply_to, facts(known), after=after)
 
 

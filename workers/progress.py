@@ -4,7 +4,7 @@ That is a poll, or a start that was not taken; and who waits in line is told the
 that cannot be made is not made: nothing depends on it, and nobody waits for it long. None can come
 after the answer: whoever delivers that has closed the answer to progress before, and waits for an
 edit that is under way. In an outage and the time after it nobody can know of an answer, so nothing
-is told; and what an edit may still be under way for goes on only after that.
+is told; and what goes on then waits for an edit that this process has given up.
 """
 
 import time

@@ -1,10 +1,11 @@
 """What was sent and is no row yet: sent again where the queue lost it, told of where it waits.
 
 It is kept in Postgres (:mod:`db.sent`), so that a bot which starts anew goes on with it. The same
-id is the same request (RT6), so it is never made twice. As long as an answer says what the bot has
-told, nobody else has anything to do with the request; where it says something else, it was refused,
-was not taken on, or was begun without Postgres. Whoever has begun it has it written; should that be
-lost with his message, it is sent again, and a worker finds what became of it.
+id is the same request (RT6), so it is never made twice. Where an answer says something else than
+the bot has told, the request was refused, was not taken on, or was answered without Postgres; and
+what the marks say is being made without Postgres does not wait any more. Whoever has begun it has
+it written; should that be lost with his message, it is sent again, and a worker finds what became
+of it.
 """
 
 import asyncio
@@ -118,7 +119,8 @@ async def _see_to(desk: Desk, one: Sent, *, is_lost: bool) -> None:
         return
     try:
         if await _is_still_ours(desk, one):
-            if is_to_be_told:
+            # Begun without Postgres, it no longer waits, and may be answered in this moment.
+            if is_to_be_told and not await desk.is_to_be_recovered(one.new.id):
                 await _tell(desk, one)
         elif is_lost and not await desk.is_to_be_recovered(one.new.id):
             await desk.forget_asking(one.new.id)

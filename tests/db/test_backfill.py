@@ -19,6 +19,7 @@ from db import (
     events,
     forgetting,
     history,
+    keeping,
     late_results,
     leases,
     limits,
@@ -181,6 +182,21 @@ def test_what_has_ended_stays_as_it_is_and_the_contradiction_is_an_event(
     after = row(database, new.id)
     assert after == before
     assert kinds(database, new.id)[-2:] == ["accepted_late", "contradicted"]
+
+
+def test_rl7_what_was_deleted_while_somebody_called_without_postgres_is_paid_for(
+    database: Database,
+) -> None:
+    new = new_request()
+    admitted(database, id=new.id)
+    with database.begin() as conn:
+        keeping.delete(conn, new.id, by="alice")
+    assert not row(database, new.id).billed
+    going_on = {"status": Status.GENERATING, "completed_at": None, "video_urls": None}
+    for _ in range(2):
+        write(database, seen(new=new, delivered_at=None, **going_on))
+    after = row(database, new.id)
+    assert (after.error_code, after.billed) == (keeping.CANCELLED, True)
 
 
 @pytest.mark.parametrize("is_found_before", [True, False])

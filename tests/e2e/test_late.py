@@ -13,10 +13,12 @@ from db import keeping
 from db.states import Status
 from tests.e2e.delivery import EDITS, EVERY_TIME, Asked, Studio, buttons, new_studio
 from tests.e2e.discord import FakeDiscord, Guild, Permission, Person, When, fake_discord
+from tests.e2e.discord.rest.faults import Ending
 from tests.workers.conftest import MakeSystem
 from tests.workers.waiting import until
 
 WRITES = "POST /channels/*"
+LEASE_IS_OVER = "UPDATE late_results SET delivery_due_at = now() WHERE request_id = :id"
 SORRY = "your video took longer than 1 second, but here it is. Sorry for the wait!"
 
 
@@ -171,6 +173,31 @@ def test_postgres_goes_between_the_apology_and_its_record(studio: Studio, ana: P
     assert ana.pings == [message]
     # Its time is that of the outage.
     assert system.events(asked.id)[-1].created_at < end
+
+
+def test_postgres_goes_when_the_apology_was_not_taken(studio: Studio, ana: Person) -> None:
+    """What could not be sent is not written down as sent, but sent when it can be."""
+    system = studio.system
+    asked = time_out(studio, ana)
+    fault = studio.discord.faults.on_upload()
+    video = appear(studio, asked)
+    fault.wait_until_reached()
+    with system.postgres_away():
+        fault.status, fault.retry_after = 429, 1.0
+        fault.release(Ending.REFUSED)
+        about = {"request_id": str(asked.id)}
+        until(
+            lambda: system.worker.said("request_goes_on_unwritten", **about),
+            what="it cannot be written",
+        )
+    until(lambda: system.worker.said("request_written_afterwards", **about), what="it is written")
+    assert waits(studio, asked)
+    with system.database.begin() as conn:
+        conn.execute(text(LEASE_IS_OVER), {"id": asked.id})
+    assert late(studio, asked)["video"] == "attached"
+    system.wait_until_quiet()
+    [message] = ana.pings
+    assert [each.content for each in message.attachments] == [video]
 
 
 def test_vd3_of_what_was_deleted_meanwhile_nothing_is_sent(studio: Studio, ana: Person) -> None:

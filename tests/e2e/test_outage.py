@@ -23,7 +23,7 @@ from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
 from tests.workers.running import Worker
 from tests.workers.waiting import until
-from workers import admitting, chain
+from workers import admitting, cancelling, chain, privacy
 from workers.app import app
 
 OPEN, SECRET = (
@@ -219,6 +219,33 @@ def test_no_refusal_takes_the_place_of_a_video_that_was_made_meanwhile(
         reply_to = ReplyTo(str(studio.discord.world.application_id), refused.token)
         chain.refuse(studio.request(ana), "No.", reply_to=reply_to)
     refused.wait_for_text("No.")
+
+
+@pytest.mark.parametrize("is_forgotten", [False, True], ids=["deleted", "forgotten"])
+def test_vd3_what_was_deleted_just_before_is_not_shown(
+    studio: Studio, ana: Person, make_system: MakeSystem, *, is_forgotten: bool
+) -> None:
+    """By whoever remembers it, and has not heard of that."""
+    with ExitStack() as stack:
+        slow = new_studio(stack, make_system, studio.discord, SANDBOX_SECONDS=3)
+        system = slow.system
+        worker = system.start_worker(concurrency=1)
+        asked = slow.ask(ana)
+        system.wait_for_row(asked.id, lambda row: row.status is Status.GENERATING)
+        worker.freeze()
+        storage = system.context.storage
+        if is_forgotten:
+            privacy.forget(system.database, storage, str(ana.id), is_counted=True)
+        else:
+            with system.database.begin() as conn:
+                cancelling.delete(conn, storage, asked.id, by=str(ana.id), is_counted=True)
+        with system.postgres_away():
+            worker.thaw()
+            about = {"request_id": str(asked.id)}
+            until(lambda: worker.said("answer_is_anothers", **about), what="nobody may give it")
+        system.wait_until_quiet()
+        assert not [each for each in asked.answer.history if each.attachments]
+        assert not ana.pings
 
 
 def have_work(system: System, worker: Worker, *, is_wanted: bool) -> None:

@@ -140,6 +140,10 @@ class Broker:
         """Have Redis forget everything."""
         self._client.flushall()
 
+    def is_listened_to(self) -> bool:
+        """Whether somebody waits for the next message."""
+        return any("b" in each["flags"] for each in self._client.client_list())
+
     @contextmanager
     def full(self) -> Iterator[None]:
         """For the block, Redis has no memory left, and refuses to write."""

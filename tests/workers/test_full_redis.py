@@ -9,7 +9,7 @@ from db.states import Status
 from tests.db.rows import new_request
 from tests.workers.conftest import MakeSystem
 from tests.workers.harness import System
-from tests.workers.running import Hasty
+from tests.workers.running import Hasty, Worker
 from tests.workers.waiting import until
 from workers.app import STARTING
 
@@ -24,6 +24,20 @@ def wait_for_rejection(system: System, task: str) -> None:
         ],
         what=f"{task} cannot be tried again",
     )
+
+
+def freeze(system: System, worker: Worker) -> None:
+    """Stop a worker in the moment in which it waits for a message: it is to get the next one."""
+    system.wait_until_quiet()
+
+    def listens() -> bool:
+        worker.freeze()
+        if system.broker.is_listened_to():
+            return True
+        worker.thaw()
+        return False
+
+    until(listens, what="it stands still and waits for a message")
 
 
 def assert_made_once(system: System, request_id: UUID) -> None:
@@ -55,8 +69,7 @@ def test_a_video_that_waits_for_postgres_stays(make_system: MakeSystem) -> None:
 def test_a_request_that_was_just_taken_stays(make_system: MakeSystem) -> None:
     system = make_system()
     worker = system.start_worker(kind=Hasty)
-    system.wait_until_quiet()
-    worker.freeze()
+    freeze(system, worker)
     with system.postgres_away():
         [request_id] = system.submit(new_request())
         with system.broker.full():
@@ -70,8 +83,7 @@ def test_a_request_that_was_just_taken_stays(make_system: MakeSystem) -> None:
 def test_a_request_that_was_just_taken_when_redis_went_stays(make_system: MakeSystem) -> None:
     system = make_system()
     worker = system.start_worker(kind=Hasty)
-    system.wait_until_quiet()
-    worker.freeze()
+    freeze(system, worker)
     [request_id] = system.submit(new_request())
     until(lambda: not system.broker.length(STARTING), what="Redis has handed it out")
     with system.broker.alone():

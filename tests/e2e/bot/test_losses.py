@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -126,6 +127,18 @@ def test_who_is_not_taken_on_within_a_minute_is_told_and_served_whatever_has_die
         assert asked.history[0].content in ("", bot_said)
         assert studio.system.calls()[id_of(asked)] == 1
     assert kept(studio) == 0
+
+
+def test_what_is_made_without_postgres_is_not_said_to_wait(studio: Studio, ana: Person) -> None:
+    """A worker has lost it, and the bot has not; the answer may come at any moment."""
+    with studio.bot():
+        asked = ana.slash("veo", KITE)
+        until(lambda: is_waiting(studio, asked), what="it is in the queue")
+        storage = studio.system.context.storage
+        assert storage.create_marker(storage.prefix_for(id_of(asked)), uuid4())
+        a_minute_passes(studio)
+        until(lambda: not is_due(studio), what="the bot has looked at it")
+        assert stays(lambda: sentences.WAITS not in asked.content, seconds=2)
 
 
 def test_a_bot_that_dies_before_it_hands_over_leaves_it_to_the_next(
