@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, exists, func, literal, or_, select, update
+from sqlalchemy import CTE, Connection, delete, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.records import ReplyTo
@@ -20,6 +20,10 @@ NEVER: Final = timedelta(0)
 
 c = reply_tokens.c
 r = video_requests.c
+
+#: A message that comes again much later would bring back what was forgotten.
+_IS_TO_BE_ANSWERED: Final = or_(r.completed_at.is_(None), r.delivery_due_at.is_not(None))
+_KEPT: Final = (c.request_id, c.application_id, c.token, c.expires_at, c.telling_until)
 
 
 def keep(conn: Connection, request_id: UUID, reply_to: ReplyTo) -> None:
@@ -41,15 +45,24 @@ def keep(conn: Connection, request_id: UUID, reply_to: ReplyTo) -> None:
         literal(reply_to.token),
         func.now() + TOKEN_LIFE,
         select(taken_over.c.telling_until).scalar_subquery(),
-    ).where(
-        r.id == request_id,
-        # A message that comes again much later would bring back what was forgotten.
-        or_(r.completed_at.is_(None), r.delivery_due_at.is_not(None)),
+    ).where(r.id == request_id, _IS_TO_BE_ANSWERED)
+    conn.execute(insert(reply_tokens).from_select(_KEPT, wanted).on_conflict_do_nothing())
+
+
+def take_over(conn: Connection, sent: CTE) -> None:
+    """Keep the tokens of what was sent, as :func:`keep` would have, where it has become a row."""
+    wanted = (
+        select(
+            sent.c.request_id,
+            sent.c.application_id,
+            sent.c.token,
+            sent.c.expires_at,
+            sent.c.telling_until,
+        )
+        .join(video_requests, r.id == sent.c.request_id)
+        .where(_IS_TO_BE_ANSWERED)
     )
-    kept = insert(reply_tokens).from_select(
-        [c.request_id, c.application_id, c.token, c.expires_at, c.telling_until], wanted
-    )
-    conn.execute(kept.on_conflict_do_nothing())
+    conn.execute(insert(reply_tokens).from_select(_KEPT, wanted).on_conflict_do_nothing())
 
 
 def of(conn: Connection, request_ids: Collection[UUID]) -> dict[UUID, ReplyTo]:

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
+from db import replies
 from db.records import NewRequest, ReplyTo, Sent
 from db.tables import sent_requests, video_requests
 
@@ -67,11 +68,13 @@ def keep(
 def take(conn: Connection, *, limit: int, lease: timedelta) -> list[Sent]:
     """Up to `limit` of those to be looked at now, the longest due first; for `lease` nobody else's.
 
-    What is a row by now is done with, and dropped. What only a later release understands is left
-    to a bot of that.
+    What is a row by now is done with, and dropped; but its token is handed on, should whoever made
+    it one have died before that. What only a later release understands is left to a bot of that.
     """
     due = c.due_at <= func.now()
-    conn.execute(delete(sent_requests).where(due, _IS_A_ROW | (c.expires_at <= func.now())))
+    is_over = _IS_A_ROW | (c.expires_at <= func.now())
+    dropped = delete(sent_requests).where(due, is_over).returning(sent_requests).cte("dropped")
+    replies.take_over(conn, dropped)
     taken = (
         select(c.request_id)
         .where(due, _IS_UNDERSTOOD)

@@ -98,6 +98,8 @@ def test_what_is_a_row_and_what_nobody_can_answer_any_more_is_dropped(database: 
         admit_one(conn, admitted)
         assert take(conn) == [waiting.id]
         assert number(conn) == 1
+        # Whoever has admitted it may have died before that was done.
+        assert replies.of(conn, [admitted.id]) == {admitted.id: TOKEN}
         # With no bot about, the sweeper sees to it.
         keep(conn, old, ago=sent.LIFE)
         sent.forget_expired(conn)
