@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -44,6 +44,11 @@ class BrokerSettings(Settings):
             raise ValueError(
                 "must look like redis://:password@host:6379/0, with / as %2F inside of a password"
             )
+        if not _has_known_options(url.get_secret_value()):
+            raise ValueError(
+                "has something behind its ? that is none of ssl_cert_reqs=required (or optional,"
+                " none), ssl_ca_certs, ssl_certfile and ssl_keyfile, which go with rediss://"
+            )
         return url
 
 
@@ -58,6 +63,22 @@ def _is_address_of_redis(url: str) -> bool:
     return (
         url.startswith(("redis://", "rediss://")) and is_place and is_number and url.isprintable()
     )
+
+
+def _has_known_options(url: str) -> bool:
+    """Whether kombu takes all that is behind the question mark."""
+    parts = urlsplit(url)
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    known = _OPTIONS_OF_TLS if parts.scheme == "rediss" else {}
+    return all(re.fullmatch(known.get(name, "(?!)"), value) for name, value in given)
+
+
+_OPTIONS_OF_TLS: Final = {
+    "ssl_cert_reqs": "required|optional|none|CERT_REQUIRED|CERT_OPTIONAL|CERT_NONE",
+    "ssl_ca_certs": ".+",
+    "ssl_certfile": ".+",
+    "ssl_keyfile": ".+",
+}
 
 
 class WorkerSettings(BrokerSettings):

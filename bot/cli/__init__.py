@@ -1,5 +1,6 @@
 """The ``video-bot`` command."""
 
+import os
 import sys
 from typing import Final, NoReturn
 
@@ -13,6 +14,9 @@ def main() -> NoReturn:
 
     The commands are imported in here, so that an interruption ends even their import in order.
     """
+    if sys.stdout is None:
+        # It was closed: nobody reads it, and no file is to take its place.
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 -- as long as the process lives
     try:
         with heard():
             from bot.cli.commands import run

@@ -14,7 +14,7 @@ import click
 
 from bot.cli import interruptions
 from bot.cli.errors import BAD_INPUT, FAILED, UNFINISHED, CommandFailed
-from bot.cli.options import new_request, request_options
+from bot.cli.options import Folder, new_request, request_options
 
 if TYPE_CHECKING:
     from db.records import NewRequest, Request
@@ -45,7 +45,7 @@ STORAGES: Final = {"sandbox": "folder", "veo": "gcs"}
 )
 @click.option(
     "--folder",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(),
     help="Keep database and videos here. [default: video-bot/demo, where data belongs]",
 )
 def demo(

@@ -1,6 +1,7 @@
 """The options that say what is asked for, the same wherever something can be."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -14,6 +15,19 @@ LOCAL = "cli"
 
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Folder(click.Path):
+    """A folder, there or not. An empty name, as of an unset variable, would be the working one."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Take it, unless it is empty."""
+        if value == "":
+            self.fail("it is empty; . is the folder in which you are.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def request_options(command: F) -> F:

@@ -129,7 +129,8 @@ def show(*, request_id: UUID, as_json: bool) -> None:
 def events(*, request_id: UUID | None, user: str | None, limit: int | None, as_json: bool) -> None:
     """Show what happened to the request with this ID, in order, or to the requests of a user."""
     if (request_id is None) == (user is None):
-        raise click.UsageError("Give the ID of a request, or --user.")
+        both = ", not both" if user is not None else ""
+        raise click.UsageError(f"Give the ID of a request, or --user{both}.")
     if request_id is not None and limit is not None:
         raise click.UsageError("--limit goes with --user; of one request everything is shown.")
 

@@ -127,7 +127,13 @@ def send(new: "NewRequest", wait: float) -> None:
             f"{reason}. {remedies.of_redis(reason)}, and try again with --id {new.id}: "
             "should this one have arrived all the same, that asks for no second video"
         ) from None
-    click.echo(str(new.id))
+    try:
+        click.echo(str(new.id))
+    except OSError as error:
+        raise CommandFailed(
+            f"The request is on its way, but its id cannot be printed ({error.strerror}): it is"
+            f" {new.id}. Tried again with --id {new.id}, that asks for no second video"
+        ) from None
     if known is not None:
         click.echo(KNOWN, err=True)
     elif wait and wait_for_row(database, new, settings, seconds=wait) is None:

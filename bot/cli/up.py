@@ -18,6 +18,7 @@ import click
 
 from bot.cli.errors import CommandFailed
 from bot.cli.listening import listener
+from bot.cli.options import Folder
 
 if TYPE_CHECKING:
     from db.settings import Settings
@@ -40,7 +41,7 @@ SERVERS_EVERY: Final = 5
 @click.command()
 @click.option(
     "--folder",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(),
     help="Keep database and videos here. [default: video-bot/up, where data belongs]",
 )
 def up(folder: Path | None) -> None:
@@ -69,7 +70,7 @@ def up(folder: Path | None) -> None:
         wanted = folder or home(_say) / "up"
         place = stack.enter_context(local.free_folder(wanted, report=_say))
         theirs = _theirs(given)
-        but = f", but for what lies where the environment says: {theirs}" if theirs else ""
+        but = f", but for what lies where .env or the environment say: {theirs}" if theirs else ""
         _say(f"Everything is kept in {place}{but}")
         flower = _flower(place, given)
         servers = stack.enter_context(local.servers(place, given, report=_say))

@@ -144,6 +144,24 @@ def test_what_is_no_number_is_called_so() -> None:
         )
 
 
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_a_folder_without_a_name_is_not_the_one_in_which_one_is(command: str) -> None:
+    prompt = ["a red kite"] if command == "demo" else []
+    found = CliRunner().invoke(cli, [command, *prompt, "--folder", ""])
+    assert found.exit_code == 2
+    assert "'--folder': it is empty" in found.output
+
+
+def test_a_closed_stdout_is_nobody_who_reads() -> None:
+    found = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *COMMAND, "--version"],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert (found.returncode, found.stderr) == (0, "")
+
+
 def test_a_full_disk_is_told_in_a_sentence() -> None:
     with Path("/dev/full").open("w") as full:
         found = subprocess.run(

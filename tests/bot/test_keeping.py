@@ -129,4 +129,4 @@ def test_events_want_an_id_or_a_user(video_bot: Run) -> None:
     for arguments in ([], [str(UUID(int=7)), "--user", "alice"]):
         found = video_bot("events", *arguments)
         assert found.exit_code == 2
-        assert "Give the ID of a request, or --user." in found.stderr
+        assert "Give the ID of a request, or --user" in found.stderr

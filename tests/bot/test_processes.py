@@ -124,6 +124,23 @@ def test_lg2_a_wrong_redis_url_is_not_quoted(url: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost/0?socket_timeout=5",
+        "redis://localhost/0?ssl_cert_reqs=required",
+        f"rediss://:{SECRET}@localhost/0?ssl_cert_reqs=require",
+        "rediss://localhost/0?ssl_ca_certs=",
+        "rediss://localhost/0?db=1",
+    ],
+)
+def test_what_redis_is_not_asked_for_that_way_is_named(url: str) -> None:
+    assert refused("worker", {"DATABASE_URL": "postgresql://127.0.0.1:1/x", "REDIS_URL": url}) == [
+        "REDIS_URL has something behind its ? that is none of ssl_cert_reqs=required (or optional,"
+        " none), ssl_ca_certs, ssl_certfile and ssl_keyfile, which go with rediss://"
+    ]
+
+
 def test_flower_names_what_it_needs() -> None:
     wrong = {"PORT": "70000", "REDIS_URL": f"http://:{SECRET}@localhost", "LOG_FORMAT": "xml"}
     assert refused("flower", wrong) == [

@@ -1,6 +1,7 @@
 """``video-bot submit``: a request put on its way, or a sentence that says why not."""
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -22,8 +23,9 @@ from bot.cli.options import new_request
 from bot.cli.submit import KNOWN
 from db.validation import InvalidRequest
 from tests.bot.conftest import NewBroker
-from tests.bot.running import frozen, listener, run, started
+from tests.bot.running import COMMAND, frozen, listener, run, started
 from tests.conftest import MakeDatabase
+from tests.workers.waiting import until
 from workers import embedded
 
 PROMPT = "a red kite over a grassy park"
@@ -122,6 +124,29 @@ def test_it_prints_the_id_and_nothing_else(system: System) -> None:
     assert str(UUID(found.stdout.strip())) + "\n" == found.stdout
     row = ("cli", "cli", "cli", PROMPT, 4, "16:9", "720p", True)
     assert system.row(found.stdout.strip()) == row
+
+
+def test_where_the_id_cannot_be_printed_it_is_told_how_to_ask_for_no_second_video(
+    system: System,
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run(
+            [*COMMAND, "submit", PROMPT, "--user", "full"],
+            env={**os.environ, **system.env},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert found.returncode == 1
+    said = re.fullmatch(
+        r"video-bot: The request is on its way, but its id cannot be printed \(No space left on"
+        r" device\): it is (\S+)\. Tried again with --id \1, that asks for no second video\n",
+        found.stderr,
+    )
+    assert said
+    until(lambda: "full" in system.users(), what="it is taken on")
+    assert system.row(said[1])[0] == "full"
 
 
 def test_what_is_asked_for_is_in_the_row(system: System) -> None:

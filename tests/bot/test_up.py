@@ -242,7 +242,8 @@ def test_given_servers_are_used_and_none_are_started(given: Given) -> None:
     assert not (given.folder / "redis").exists()
     assert given.lines[0].endswith(
         f"Everything is kept in {given.folder}, "
-        "but for what lies where the environment says: DATABASE_URL and REDIS_URL and OUTPUT_DIR"
+        "but for what lies where .env or the environment say: "
+        "DATABASE_URL and REDIS_URL and OUTPUT_DIR"
     )
 
 
