@@ -93,7 +93,7 @@ _TAKE_UP: Final = (
     )
     .values(
         due_at=func.now() + bindparam("lease", type_=Interval),
-        attempts=c.attempts + 1,
+        attempts=c.attempts + bindparam("attempts", type_=Integer),
     )
     .returning(
         video_requests,
@@ -108,14 +108,21 @@ def take_up(
     *,
     lease: timedelta,
     among: Collection[Status] = NOT_ENDED,
+    is_attempt: bool = True,
 ) -> list[tuple[Request, timedelta]]:
     """Those of the requests that are in these states, each with the time since its start or claim.
 
     They are due again after `lease`, should this be the last that is heard of the caller, and
-    the attempt is counted until :func:`park` or a transition tells of progress. Requests that
-    wait for their start are not among them: nobody follows those.
+    the attempt, if it is one and not the second half of another, is counted until :func:`park` or a
+    transition tells of progress. Requests that wait for their start are not among them: nobody
+    follows those.
     """
-    values = {"requests": list(request_ids), "lease": lease, "among": list(among)}
+    values = {
+        "requests": list(request_ids),
+        "lease": lease,
+        "among": list(among),
+        "attempts": int(is_attempt),
+    }
     rows = conn.execute(_TAKE_UP, values).mappings()
     return [(as_request(found), found["age"]) for found in rows]
 

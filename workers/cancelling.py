@@ -1,10 +1,11 @@
 """Deleting a request, so that it is let be by all who have not heard of it either (VD3).
 
 A process that remembers it (:mod:`workers.memory`) may have it go on should Postgres go at this
-moment. So whoever deletes leaves a mark first: that of the paid call, and nobody makes it (DESIGN,
-1); or where it goes on, that of the answer, and nobody gives it.
+moment. So whoever deletes leaves a mark: first that of the paid call, and nobody makes it (DESIGN,
+1); or where it goes on, afterwards that of the answer, and nobody gives it.
 """
 
+from functools import partial
 from uuid import UUID, uuid4
 
 import structlog
@@ -12,6 +13,7 @@ from sqlalchemy import Connection
 
 from db import keeping
 from db.records import Request
+from db.telling import once_it_stands
 from workers import answer_marks
 from workers.storage import Storage, StorageUnavailable
 
@@ -36,7 +38,9 @@ def cancel(conn: Connection, storage: Storage, request: Request, *, is_counted: 
     if keeping.is_to_end(request):
         _leave_mark(storage, prefix, request.id)
     elif request.deleted_at is not None and request.delivered_at is None:
-        _leave_mark(storage, answer_marks.place(prefix), request.id)
+        # Not while the row is held, nor for what is not deleted after all: it is to be answered.
+        leave = partial(_leave_mark, storage, answer_marks.place(prefix), request.id)
+        once_it_stands(conn, leave)
     return keeping.cancel(conn, request, is_counted=is_counted)
 
 

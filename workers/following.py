@@ -87,7 +87,10 @@ def finalize(context: Context, request_id: UUID) -> Step:
     """``generating → completed``: the outputs become the request's videos."""
     with context.database.autocommit() as conn:
         lease = context.settings.rescue_after
-        taken = leases.take_up(conn, [request_id], lease=lease, among=[Status.GENERATING])
+        # Whoever asked whether it is done has counted this one.
+        taken = leases.take_up(
+            conn, [request_id], lease=lease, among=[Status.GENERATING], is_attempt=False
+        )
         found = None if taken else requests.get(conn, request_id)
         reply_to = memory.answers_of(context, conn, [request for request, _ in taken])
     if not taken:

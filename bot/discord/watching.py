@@ -119,8 +119,7 @@ async def _see_to(desk: Desk, one: Sent, *, is_lost: bool) -> None:
         return
     try:
         if await _is_still_ours(desk, one):
-            # Begun without Postgres, it no longer waits, and may be answered in this moment.
-            if is_to_be_told and not await desk.is_to_be_recovered(one.new.id):
+            if is_to_be_told and await _waits(desk, one):
                 await _tell(desk, one)
         elif is_lost and not await desk.is_to_be_recovered(one.new.id):
             await desk.forget_asking(one.new.id)
@@ -141,6 +140,18 @@ async def _is_still_ours(desk: Desk, one: Sent) -> bool:
     # Nothing, where the bot died before it could say anything; and it may be kept by a transaction
     # whose end came too late for whoever asked.
     return says in ("", one.told, sentences.QUEUED_BLINDLY, sentences.WAITS)
+
+
+async def _waits(desk: Desk, one: Sent) -> bool:
+    """Whether it does, as far as can be told.
+
+    Begun without Postgres it does not any more, and may be answered in this moment.
+    """
+    try:
+        return not await desk.is_to_be_recovered(one.new.id)
+    except (Unavailable, StorageUnavailable) as error:
+        log.warning("waiting_not_told", request_id=str(one.new.id), reason=str(error))
+        return False
 
 
 async def _tell(desk: Desk, one: Sent) -> None:

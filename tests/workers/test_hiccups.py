@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -176,7 +177,7 @@ def test_a_video_that_shows_late_is_a_video(make_system: MakeSystem) -> None:
     request_id, video = finished(system)
     shows_at(video, time.time() + 3600)
     for attempt in (1, 2):
-        assert following.finalize(system.context, request_id) is Step.STOPPED
+        assert look(system, request_id) is Step.STOPPED
         row = system.row(request_id)
         assert (row.status, row.attempts) == (Status.GENERATING, attempt)
         assert row.due_at is not None
@@ -191,10 +192,36 @@ def test_a_video_that_never_shows_is_a_failure(make_system: MakeSystem) -> None:
     system = make_system()
     request_id, video = finished(system)
     shows_at(video, time.time() + 3600)
-    for _ in range(LOOKS):
-        assert following.finalize(system.context, request_id) is Step.STOPPED
+    looks = looks_until_the_end(system, request_id)
     row = system.row(request_id)
-    assert (row.status, row.error_code) == (Status.FAILED, "no_video")
+    assert (looks, row.status, row.error_code) == (LOOKS, Status.FAILED, "no_video")
+
+
+def test_a_storage_that_cannot_be_read_is_waited_for_as_one_that_takes_no_mark(
+    make_system: MakeSystem,
+) -> None:
+    system = make_system()
+    request_id, video = finished(system)
+    # Nothing can be told of it.
+    video.with_name("gone.mp4").symlink_to("nowhere")
+    looks = looks_until_the_end(system, request_id)
+    row = system.row(request_id)
+    assert (looks, row.status, row.error_code) == (MAX_ATTEMPTS + 1, Status.FAILED, "storage")
+
+
+def look(system: System, request_id: UUID) -> Step:
+    """As the sweeper has it done: it asks whether it is done, and then for its video."""
+    assert following.follow(system.context, [request_id]) == [request_id]
+    return following.finalize(system.context, request_id)
+
+
+def looks_until_the_end(system: System, request_id: UUID) -> int:
+    """How often it is looked for."""
+    for number in count(1):
+        assert look(system, request_id) is Step.STOPPED
+        if system.row(request_id).status.has_ended:
+            return number
+    raise AssertionError
 
 
 def test_a_message_that_redis_did_not_confirm_may_be_sent_again(make_system: MakeSystem) -> None:

@@ -13,6 +13,7 @@ from tests.db.rows import admit
 from tests.e2e.bot.conftest import NewStudio
 from tests.e2e.bot.studio import Studio, id_of
 from tests.e2e.discord import FakeDiscord, Interaction, Person
+from tests.workers.storages import folder
 from tests.workers.waiting import stays, until
 from workers import answer_marks
 
@@ -139,6 +140,19 @@ def test_what_is_made_without_postgres_is_not_said_to_wait(studio: Studio, ana: 
         a_minute_passes(studio)
         until(lambda: not is_due(studio), what="the bot has looked at it")
         assert stays(lambda: sentences.WAITS not in asked.content, seconds=2)
+
+
+def test_what_redis_has_forgotten_is_sent_again_though_the_storage_fails(
+    studio: Studio, ana: Person
+) -> None:
+    with studio.bot() as bot:
+        asked = ana.slash("veo", KITE)
+        until(lambda: is_waiting(studio, asked), what="it is in the queue")
+        with folder(studio.system.videos).broken():
+            studio.system.broker.flush()
+            a_minute_passes(studio)
+            until(lambda: is_waiting(studio, asked), what="it is sent again")
+        assert bot.said("waiting_not_told", request_id=str(id_of(asked)))
 
 
 def test_a_bot_that_dies_before_it_hands_over_leaves_it_to_the_next(
