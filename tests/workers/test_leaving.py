@@ -64,6 +64,9 @@ def test_a_worker_that_is_to_end_is_gone_in_time_and_its_children_with_it(
 ) -> None:
     system = make_system()
     worker = system.start_worker(kind=Hasty, concurrency=1)
+    # What has done a task has had the time to say that it dies with the worker.
+    system.wait_until_ended(system.submit(new_request()))
+    system.wait_until_quiet()
     [child] = [psutil.Process(pid) for pid in worker.children()]
     os.kill(child.pid, signal.SIGSTOP)
     bring_about(worker)
