@@ -52,13 +52,7 @@ def keep(conn: Connection, request_id: UUID, reply_to: ReplyTo) -> None:
 def take_over(conn: Connection, sent: CTE) -> None:
     """Keep the tokens of what was sent, as :func:`keep` would have, where it has become a row."""
     wanted = (
-        select(
-            sent.c.request_id,
-            sent.c.application_id,
-            sent.c.token,
-            sent.c.expires_at,
-            sent.c.telling_until,
-        )
+        select(*(sent.c[each.name] for each in _KEPT))
         .join(video_requests, r.id == sent.c.request_id)
         .where(_IS_TO_BE_ANSWERED)
     )

@@ -34,13 +34,12 @@ def cancel(conn: Connection, storage: Storage, request: Request, *, is_counted: 
     The storage may be slow, so it comes first: what is given back locks the counters of budgets,
     for which every admission waits.
     """
-    prefix = storage.prefix_for(request.id)
     if keeping.is_to_end(request):
-        _leave_mark(storage, prefix, request.id)
+        _leave_mark(storage, storage.prefix_for(request.id), request.id)
     elif request.deleted_at is not None and request.delivered_at is None:
         # Not while the row is held, nor for what is not deleted after all: it is to be answered.
-        leave = partial(_leave_mark, storage, answer_marks.place(prefix), request.id)
-        once_it_stands(conn, leave)
+        place = answer_marks.place(storage, request.id)
+        once_it_stands(conn, partial(_leave_mark, storage, place, request.id))
     return keeping.cancel(conn, request, is_counted=is_counted)
 
 

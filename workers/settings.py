@@ -47,7 +47,8 @@ class BrokerSettings(Settings):
         if not _has_known_options(url.get_secret_value()):
             raise ValueError(
                 "has something behind its ? that is none of ssl_cert_reqs=required (or optional,"
-                " none), ssl_ca_certs, ssl_certfile and ssl_keyfile, which go with rediss://"
+                " none), ssl_check_hostname=true (or false), ssl_ca_certs, ssl_certfile and"
+                " ssl_keyfile, which go with rediss://"
             )
         return url
 
@@ -75,6 +76,7 @@ def _has_known_options(url: str) -> bool:
 
 _OPTIONS_OF_TLS: Final = {
     "ssl_cert_reqs": "required|optional|none|CERT_REQUIRED|CERT_OPTIONAL|CERT_NONE",
+    "ssl_check_hostname": "true|false",
     "ssl_ca_certs": ".+",
     "ssl_certfile": ".+",
     "ssl_keyfile": ".+",

@@ -1,5 +1,6 @@
 """``video-bot --help``: complete, and there at once."""
 
+import os
 import re
 import statistics
 import subprocess
@@ -153,13 +154,16 @@ def test_a_folder_without_a_name_is_not_the_one_in_which_one_is(command: str) ->
 
 
 def test_a_closed_stdout_is_nobody_who_reads() -> None:
+    nowhere = {"DATABASE_URL": "postgresql://127.0.0.1:1/x", "REDIS_URL": "redis://127.0.0.1:1"}
     found = subprocess.run(
-        ["sh", "-c", '"$@" >&-', "sh", *COMMAND, "--version"],
+        ["sh", "-c", '"$@" >&-', "sh", *COMMAND, "check"],
+        env={**os.environ, **nowhere},
         stderr=subprocess.PIPE,
         text=True,
         check=False,
     )
-    assert (found.returncode, found.stderr) == (0, "")
+    # What it would have said is that nothing is there.
+    assert (found.returncode, found.stderr) == (1, "")
 
 
 def test_a_full_disk_is_told_in_a_sentence() -> None:

@@ -126,7 +126,8 @@ def test_ev2_the_recent_events_of_a_user(database: Database, video_bot: Run) -> 
 
 
 def test_events_want_an_id_or_a_user(video_bot: Run) -> None:
-    for arguments in ([], [str(UUID(int=7)), "--user", "alice"]):
+    both = [str(UUID(int=7)), "--user", "alice"]
+    for arguments, end in (([], "."), (both, ", not both.")):
         found = video_bot("events", *arguments)
         assert found.exit_code == 2
-        assert "Give the ID of a request, or --user" in found.stderr
+        assert f"Give the ID of a request, or --user{end}\n" in found.stderr

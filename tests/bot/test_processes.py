@@ -137,7 +137,8 @@ def test_lg2_a_wrong_redis_url_is_not_quoted(url: str) -> None:
 def test_what_redis_is_not_asked_for_that_way_is_named(url: str) -> None:
     assert refused("worker", {"DATABASE_URL": "postgresql://127.0.0.1:1/x", "REDIS_URL": url}) == [
         "REDIS_URL has something behind its ? that is none of ssl_cert_reqs=required (or optional,"
-        " none), ssl_ca_certs, ssl_certfile and ssl_keyfile, which go with rediss://"
+        " none), ssl_check_hostname=true (or false), ssl_ca_certs, ssl_certfile and"
+        " ssl_keyfile, which go with rediss://"
     ]
 
 
